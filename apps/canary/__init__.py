@@ -1,0 +1,1 @@
+"""The ladder that says what share a live venue would get."""

@@ -1,0 +1,1 @@
+"""Registries of cards and pages, and the fragments they render."""

@@ -1,0 +1,1 @@
+"""Account, orders, fills, positions, and the thread that decides."""

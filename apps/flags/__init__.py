@@ -1,0 +1,1 @@
+"""Feature flags: definitions in code, revisions in rows."""

@@ -1,0 +1,1 @@
+"""Symbols, bars, books and prices, and the exchange they come from."""

@@ -1,0 +1,1 @@
+"""Backtests, training and promotion."""

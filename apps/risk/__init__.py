@@ -1,0 +1,1 @@
+"""Limits, trading state, kill switch, and the usage they are held against."""

@@ -1,0 +1,1 @@
+"""Metric registry, health, liveness and readiness."""

@@ -1,0 +1,23 @@
+"""Run a tradedesk management command."""
+
+import sys
+
+MINIMUM_PYTHON = (3, 11)
+
+
+def main() -> None:
+    if sys.version_info < MINIMUM_PYTHON:
+        sys.exit("tradedesk needs Python 3.11 or newer; this is {}.{}.".format(*sys.version_info[:2]))  # noqa: UP032
+    from tradedesk.env import prepare_process
+
+    prepare_process()
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

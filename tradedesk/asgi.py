@@ -1,0 +1,16 @@
+"""The ASGI application: HTTP through Django, WebSockets through Channels."""
+
+from __future__ import annotations
+
+from tradedesk.env import prepare_process
+
+prepare_process()
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - the environment comes first
+from django.core.asgi import get_asgi_application  # noqa: E402
+
+_http = get_asgi_application()
+
+from apps.marketdata.routing import websocket_urlpatterns  # noqa: E402 - needs the app registry
+
+application = ProtocolTypeRouter({"http": _http, "websocket": URLRouter(websocket_urlpatterns)})

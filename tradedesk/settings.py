@@ -1,0 +1,196 @@
+"""Django settings, derived from the table in `tradedesk.env`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from decimal import Decimal
+from pathlib import Path
+
+import dj_database_url
+
+from tradedesk.env import BASE_DIR, INTERVALS_MS, SETTINGS, engine_hash, prepare_process, read_setting, var_dir
+
+prepare_process()
+globals().update({setting.name: read_setting(setting.name) for setting in SETTINGS})
+
+VERSION = "0.1.0"
+VAR_DIR = var_dir()
+TRADEDESK_VAR = Path(VAR_DIR)
+TRADEDESK_DATA = Path(read_setting("TRADEDESK_DATA"))
+ENGINE_HASH = engine_hash()
+INTERVAL_MS = INTERVALS_MS[read_setting("INTERVAL")]
+EXCHANGE = read_setting("EXCHANGE")
+HORIZON_BARS = int(read_setting("HORIZON_BARS") or (5 if EXCHANGE == "simulated" else 60))
+MAX_DD_BPS = int(read_setting("MAX_DD") * Decimal(10_000))
+
+
+def _secret_key() -> str:
+    given = read_setting("SECRET_KEY")
+    if given:
+        return str(given)
+    path = VAR_DIR / "secret.key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48))
+    return path.read_text()
+
+
+SECRET_KEY = _secret_key()
+DEBUG = False
+ALLOWED_HOSTS = list(read_setting("ALLOWED_HOSTS"))
+EMBEDDED = read_setting("PROFILE") == "embedded"
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "apps.web",
+    "apps.accounts",
+    "apps.telemetry",
+    "apps.dashboard",
+    "apps.audit",
+    "apps.flags",
+    "apps.marketdata",
+    "apps.strategy",
+    "apps.risk",
+    "apps.canary",
+    "apps.execution",
+    "apps.research",
+    "tradedesk",
+]
+
+MIDDLEWARE = [
+    "apps.web.middleware.MethodAllowList",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "apps.web.middleware.RequestId",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.web.middleware.BodyLimit",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+APPEND_SLASH = False
+ROOT_URLCONF = "tradedesk.urls"
+ASGI_APPLICATION = "tradedesk.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def _databases() -> dict[str, dict[str, object]]:
+    url = read_setting("DATABASE_URL")
+    if url:
+        database = dj_database_url.parse(url, conn_max_age=0)
+        database["ENGINE"] = "django_prometheus.db.backends.postgresql"
+        database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 8, "timeout": 10}
+        return {"default": dict(database)}
+    return {
+        "default": {
+            "ENGINE": "django_prometheus.db.backends.sqlite3",
+            "NAME": VAR_DIR / "tradedesk.sqlite3",
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
+                "PRAGMA recursive_triggers=ON; PRAGMA journal_size_limit=27103364;",
+            },
+            "TEST": {"NAME": os.environ.get("TEST_DATABASE", str(VAR_DIR / "test.sqlite3"))},
+        }
+    }
+
+
+DATABASES = _databases()
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+LOGIN_URL = "/login"
+LOGIN_REDIRECT_URL = "/"
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = True
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["apps.web.renderers.CamelCaseJSONRenderer", "apps.web.renderers.BrowsableRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["apps.web.parsers.StrictJSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.web.permissions.RoleTablePermission"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.accounts.authentication.BearerTokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "EXCEPTION_HANDLER": "apps.web.problems.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "tradedesk",
+    "DESCRIPTION": "A crypto desk that trades on paper and can prove every decision it took.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ("/api/docs", "/admin"),
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    },
+}
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536
+BODY_LIMIT_BYTES = 65_536
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": read_setting("LOG_LEVEL")},
+    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore", "websockets", "asyncio", "aiohttp")},
+}
