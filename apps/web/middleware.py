@@ -1,0 +1,84 @@
+"""What happens to every request before and after its view?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from apps.web import request_ids
+from apps.web.problems import problem_response
+
+ALLOWED_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Edge:
+    """A middleware that may refuse before the view and touch the answer after it, without a thread hop of its own."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._answer_async(request)
+        refusal = self.before(request)
+        return self.after(request, refusal if refusal is not None else self.get_response(request))
+
+    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
+        refusal = self.before(request)
+        return self.after(request, refusal if refusal is not None else await self.get_response(request))
+
+    def before(self, request: HttpRequest) -> HttpResponseBase | None:
+        """An answer that makes the view unneeded, or None."""
+        return None
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """The answer as it leaves."""
+        return response
+
+
+class MethodAllowList(Edge):
+    """Stands before django-prometheus, which would turn every invented method into new series."""
+
+    def before(self, request: HttpRequest) -> HttpResponseBase | None:
+        if request.method in ALLOWED_METHODS:
+            return None
+        allowed = ", ".join(sorted(ALLOWED_METHODS))
+        return problem_response(405, None, "This method is not served.", headers={"Allow": allowed}).render()
+
+
+class RequestId(Edge):
+    """Gives the request its id and tells it back."""
+
+    def before(self, request: HttpRequest) -> None:
+        request.request_id = request_ids.begin(request.headers.get(request_ids.HEADER))
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response.headers[request_ids.HEADER] = request.request_id
+        return response
+
+
+class BodyLimit(Edge):
+    """The second belt behind the server's own limit: an announced length above it is refused unread."""
+
+    def before(self, request: HttpRequest) -> HttpResponseBase | None:
+        announced = request.META.get("CONTENT_LENGTH") or "0"
+        if not (announced.isascii() and announced.isdigit()):
+            return _refuse(400, "The Content-Length header is not a number.", field="Content-Length")
+        if len(announced) > 18 or int(announced) > settings.BODY_LIMIT_BYTES:
+            return _refuse(413, f"The body is larger than {settings.BODY_LIMIT_BYTES} bytes.", field="body")
+        return None
+
+
+def _refuse(status: int, detail: str, *, field: str) -> HttpResponseBase:
+    return problem_response(status, None, detail, errors=[{"field": field, "message": detail}]).render()

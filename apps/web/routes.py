@@ -1,0 +1,23 @@
+"""How is a path of the contract written? With an optional trailing slash and named parts in angle brackets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import URLPattern, re_path
+
+_PART = re.compile(r"<([a-z_]+)>")
+
+
+def route(pattern: str, view: Any, name: str, **kwargs: Any) -> URLPattern:
+    """One route: `route("api/audit/<audit_id>", AuditView, name="audit-record")`. A part matches anything but `/`."""
+    pieces = _PART.split(pattern)
+    literal = [re.escape(piece) if index % 2 == 0 else f"(?P<{piece}>[^/]+)" for index, piece in enumerate(pieces)]
+    ending = "/?$" if pattern else "$"
+    return re_path("^" + "".join(literal) + ending, _callable_of(view), kwargs, name=name)
+
+
+def _callable_of(view: Any) -> Callable[..., Any]:
+    return view.as_view() if isinstance(view, type) else view
