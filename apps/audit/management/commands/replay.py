@@ -1,0 +1,72 @@
+"""Do recorded decisions follow from their own inputs?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.audit.records import StoredRecord
+from apps.audit.replaying import ReplayResult, is_decision, replay_record
+from apps.audit.selectors import audit_after, audit_get, audit_latest
+from apps.engine.errors import UnknownName
+
+DIFFERENT_EXIT = 3
+PAGE_ROWS = 500
+PROGRESS_EVERY = 1000
+SHOWN_DIFFERENCES = 10
+
+
+class Command(BaseCommand):
+    """Exit code 0 when everything replayed equal, 3 when something differs."""
+
+    help = "Recompute decisions from their audit records and name every difference."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("id", nargs="?", help="one audit id; without it the newest decisions")
+        parser.add_argument("--all", action="store_true", help="every decision, oldest first")
+        parser.add_argument("--limit", type=int, default=20, help="how many of the newest records (default 20)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        replayed = skipped = different = 0
+        for record in _records(options):
+            if not is_decision(record):
+                skipped += 1
+                if options["id"]:
+                    self.stdout.write(f"{record.audit_id} is not a decision ({record.kind})")
+                continue
+            result = replay_record(record)
+            replayed += 1
+            if not result.matches:
+                different += 1
+                self._show(result)
+            if replayed % PROGRESS_EVERY == 0:
+                self.stderr.write(f"{replayed:,} replayed, {different:,} different")
+        self.stdout.write(
+            f"{replayed:,} decisions replayed, {replayed - different:,} equal, {different:,} different; "
+            f"{skipped:,} other records skipped"
+        )
+        if different:
+            sys.exit(DIFFERENT_EXIT)
+
+    def _show(self, result: ReplayResult) -> None:
+        self.stdout.write(f"DIFFERENT record {result.sequence} ({result.audit_id})")
+        for found in result.differences[:SHOWN_DIFFERENCES]:
+            self.stdout.write(f"  {found.path}: recorded {found.recorded!r}, recomputed {found.recomputed!r}")
+
+
+def _records(options: dict[str, Any]) -> Iterator[StoredRecord]:
+    if options["id"]:
+        try:
+            yield audit_get(options["id"])
+        except UnknownName as error:
+            raise CommandError(str(error)) from error
+    elif options["all"]:
+        sequence = 0
+        while page := audit_after(sequence, PAGE_ROWS):
+            yield from page
+            sequence = page[-1].sequence
+    else:
+        yield from audit_latest(options["limit"])

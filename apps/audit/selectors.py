@@ -1,0 +1,101 @@
+"""Reading the log: records, controls, snapshots, and whether all of it still fits together."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from apps.audit.records import COLUMNS, GENESIS_HASH, ControlValue, StoredRecord
+from apps.audit.verify import VerifyResult, stored_record, verify_log
+from apps.engine.codec import sha256_hex
+from apps.engine.errors import IntegrityBreach, UnknownName
+
+__all__ = [
+    "ControlValue",
+    "StoredRecord",
+    "VerifyResult",
+    "audit_after",
+    "audit_get",
+    "audit_head",
+    "audit_latest",
+    "audit_verify",
+    "control_value",
+    "controls_current",
+    "snapshot_get",
+]
+
+
+def controls_current(*, using: str = DEFAULT_DB_ALIAS) -> dict[str, ControlValue]:
+    """Every control and the record that set it, in one SELECT."""
+    rows = _rows("SELECT key, value, sequence FROM audit_controlcurrent", using=using)
+    return {key: ControlValue(json.loads(text), sequence) for key, text, sequence in rows}
+
+
+def control_value(key: str, *, using: str = DEFAULT_DB_ALIAS) -> ControlValue | None:
+    """One control; None when nothing ever set it."""
+    rows = _rows("SELECT value, sequence FROM audit_controlcurrent WHERE key = %s", key, using=using)
+    return ControlValue(json.loads(rows[0][0]), rows[0][1]) if rows else None
+
+
+def audit_head(*, using: str = DEFAULT_DB_ALIAS) -> tuple[int, str]:
+    """The last sequence and its chained hash; 0 and the genesis hash for an empty log."""
+    rows = _rows("SELECT sequence, record_hash FROM audit_audithead WHERE id = 1", using=using)
+    return rows[0] if rows else (0, GENESIS_HASH)
+
+
+def audit_latest(
+    limit: int, kind: str | None = None, symbol: str | None = None, *, using: str = DEFAULT_DB_ALIAS
+) -> list[StoredRecord]:
+    """The newest records first, of one kind or symbol when given."""
+    given = [(column, value) for column, value in (("kind", kind), ("symbol", symbol)) if value is not None]
+    where = " AND ".join(f"{column} = %s" for column, _ in given) or "1 = 1"
+    sql = f"SELECT {COLUMNS} FROM audit_auditrecord WHERE {where} ORDER BY sequence DESC LIMIT %s"
+    return [stored_record(row) for row in _rows(sql, *(value for _, value in given), limit, using=using)]
+
+
+def audit_after(sequence: int, limit: int, *, using: str = DEFAULT_DB_ALIAS) -> list[StoredRecord]:
+    """Records that follow a sequence, oldest first."""
+    sql = f"SELECT {COLUMNS} FROM audit_auditrecord WHERE sequence > %s ORDER BY sequence LIMIT %s"
+    return [stored_record(row) for row in _rows(sql, sequence, limit, using=using)]
+
+
+def audit_get(audit_id: str, *, using: str = DEFAULT_DB_ALIAS) -> StoredRecord:
+    """One record. Raises UnknownName."""
+    rows = _rows(f"SELECT {COLUMNS} FROM audit_auditrecord WHERE audit_id = %s", audit_id, using=using)
+    if not rows:
+        raise UnknownName(f"there is no audit record {audit_id[:32]!r}", field="audit_id")
+    return stored_record(rows[0])
+
+
+def snapshot_get(digest: str, *, using: str = DEFAULT_DB_ALIAS) -> bytes:
+    """The bytes behind a hash. Raises UnknownName, or IntegrityBreach when they no longer have that hash."""
+    rows = _rows("SELECT body FROM audit_snapshot WHERE hash = %s", digest, using=using)
+    if not rows:
+        raise UnknownName(f"there is no snapshot {digest[:64]!r}", field="snapshot")
+    try:
+        body = zlib.decompress(rows[0][0])
+    except zlib.error as error:
+        raise IntegrityBreach(f"snapshot {digest} cannot be read: {error}") from error
+    if sha256_hex(body) != digest:
+        raise IntegrityBreach(f"snapshot {digest} no longer has its hash")
+    return body
+
+
+def audit_verify(
+    from_checkpoint: bool = True,
+    *,
+    using: str = DEFAULT_DB_ALIAS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> VerifyResult:
+    """Walk the log from the last verified checkpoint, or the whole of it, and say whether it is intact."""
+    return verify_log(from_checkpoint=from_checkpoint, using=using, progress=progress)
+
+
+def _rows(sql: str, *params: Any, using: str) -> list[tuple[Any, ...]]:
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
