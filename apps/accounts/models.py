@@ -11,4 +11,18 @@ from apps.web.roles import Role
 class User(AbstractUser):
     """A person or script; the role says what it may do."""
 
-    role = models.CharField(max_length=8, choices=[(role.value, role.value) for role in Role], default=Role.VIEWER.value)
+    role = models.CharField(
+        max_length=8, choices=[(role.value, role.value) for role in Role], default=Role.VIEWER.value
+    )
+
+
+class Token(models.Model):
+    """A bearer token: only its SHA-256 is kept. It may do what its user's role may do."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    digest = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=12)
+    created_at_ms = models.BigIntegerField()
+    last_used_at_ms = models.BigIntegerField(null=True)
+    expires_at_ms = models.BigIntegerField(null=True)
+    revoked_at_ms = models.BigIntegerField(null=True)

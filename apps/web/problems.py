@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from apps.engine.errors import Conflict, DataError, InvalidInput, Unavailable, UnknownName
 from apps.web import request_ids
 from apps.web.casing import to_camel
-from apps.web.renderers import CamelCaseJSONRenderer
+from apps.web.renderers import BrowsableRenderer, CamelCaseJSONRenderer
 
 PROBLEM_TYPE = "application/problem+json"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -44,11 +44,10 @@ class ProblemResponse(Response):
 
     @property
     def rendered_content(self) -> Any:
-        if getattr(self, "accepted_renderer", None) is None:
+        if not isinstance(getattr(self, "accepted_renderer", None), BrowsableRenderer):
             self.accepted_renderer = CamelCaseJSONRenderer()
             self.accepted_media_type = self.accepted_renderer.media_type
             self.renderer_context: dict[str, Any] = {"response": self}
-        if self.accepted_renderer.format != "api":
             self.content_type = PROBLEM_TYPE
         return super().rendered_content
 

@@ -1,0 +1,40 @@
+"""Add a user with a role; the password is asked for, or generated and printed once."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from getpass import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.accounts import services
+from apps.engine.errors import TradedeskError
+from apps.web.clock import wall_ms
+from apps.web.roles import Role
+
+
+class Command(BaseCommand):
+    help = "Add a user. The password is asked for on a terminal, and otherwise generated and printed once."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--role", choices=[role.value for role in Role], default=Role.VIEWER.value)
+        parser.add_argument("--token", action="store_true", help="also create a token and print it once")
+        parser.add_argument("--generate", action="store_true", help="generate the password instead of asking for it")
+
+    def handle(self, *args: Any, username: str, role: str, **options: Any) -> None:
+        asks = sys.stdin.isatty() and not options["generate"]
+        password = getpass("Password: ") if asks else secrets.token_urlsafe(12)
+        who: dict[str, Any] = {"actor": "command line", "ts_ms": wall_ms()}
+        try:
+            services.user_create(username=username, password=password, role=Role(role), **who)
+            token = services.token_create(username=username, **who) if options["token"] else ""
+        except TradedeskError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"user {username}, role {role}")
+        if not asks:
+            self.stdout.write(f"password {password}")
+        if token:
+            self.stdout.write(f"token {token}")
