@@ -1,0 +1,1 @@
+"""The built-in simulated exchange: a server of its own that speaks the spot protocol on loopback. Knows no Django."""
