@@ -15,7 +15,15 @@ from apps.audit.verify import VerifyResult, controls_digest
 from apps.engine.codec import canonical_bytes, digest_id, sha256_hex
 from apps.engine.errors import IntegrityBreach, InvalidInput
 
-__all__ = ["AuditEntry", "audit_append", "checkpoint_record", "snapshot_put"]
+__all__ = [
+    "AuditDraft",
+    "AuditEntry",
+    "audit_append",
+    "audit_draft",
+    "audit_write",
+    "checkpoint_record",
+    "snapshot_put",
+]
 
 # Snapshots are mostly digits: the fastest level keeps nearly all of the gain.
 ZLIB_LEVEL = 1
@@ -49,6 +57,15 @@ class AuditEntry(NamedTuple):
     record_hash: str
 
 
+class AuditDraft(NamedTuple):
+    """A record that is composed but not written; `entry` is what it will be."""
+
+    entry: AuditEntry
+    row: tuple[Any, ...]
+    controls: dict[str, Any]
+    using: str
+
+
 def audit_append(
     *,
     kind: str,
@@ -63,25 +80,48 @@ def audit_append(
     The head row is locked from here to COMMIT, so sequences have no gaps and follow the order of commits.
     Raises InvalidInput when the body holds a float or a name of the wrapper.
     """
+    return audit_write(audit_draft(kind=kind, actor=actor, ts_ms=ts_ms, body=body, controls=controls, using=using))
+
+
+def audit_draft(
+    *,
+    kind: str,
+    actor: str,
+    ts_ms: int,
+    body: Mapping[str, Any],
+    controls: Mapping[str, Any] | None = None,
+    using: str = DEFAULT_DB_ALIAS,
+) -> AuditDraft:
+    """Lock the head and compose the next record, for a transaction whose rows name it; `audit_write` must follow."""
     connection = connections[using]
     if not connection.in_atomic_block:
         raise TransactionManagementError("audit_append must run inside the transaction that it records")
     with connection.cursor() as cursor:
         head_sequence, previous_hash = _lock_head(cursor, connection.vendor)
-        sequence = head_sequence + 1
-        content = _wrap(body, kind=kind, actor=actor, ts_ms=ts_ms, sequence=sequence, controls=controls)
-        stored = canonical_bytes(content)
-        inputs = content.get("inputs")
-        inputs_hash = "" if inputs is None else sha256_hex(canonical_bytes(inputs))
-        content_hash = sha256_hex(stored)
-        record_hash = record_hash_of(previous_hash, content_hash)
-        audit_id = digest_id(ID_PREFIX, content_hash)
-        row = (sequence, audit_id, kind, content.get("symbol") or "", ts_ms, actor, stored)
-        cursor.execute(_INSERT_RECORD, (*row, inputs_hash, content_hash, previous_hash, record_hash))
-        cursor.execute(_UPDATE_HEAD, (sequence, record_hash))
-        for key, value in (controls or {}).items():
-            cursor.execute(_UPSERT_CONTROL, (key, canonical_bytes(value).decode(), sequence, ts_ms))
-    return AuditEntry(audit_id, sequence, content_hash, record_hash)
+    sequence = head_sequence + 1
+    content = _wrap(body, kind=kind, actor=actor, ts_ms=ts_ms, sequence=sequence, controls=controls)
+    stored = canonical_bytes(content)
+    inputs = content.get("inputs")
+    inputs_hash = "" if inputs is None else sha256_hex(canonical_bytes(inputs))
+    content_hash = sha256_hex(stored)
+    record_hash = record_hash_of(previous_hash, content_hash)
+    audit_id = digest_id(ID_PREFIX, content_hash)
+    row = (sequence, audit_id, kind, content.get("symbol") or "", ts_ms, actor, stored)
+    entry = AuditEntry(audit_id, sequence, content_hash, record_hash)
+    return AuditDraft(
+        entry, (*row, inputs_hash, content_hash, previous_hash, record_hash), dict(controls or {}), using
+    )
+
+
+def audit_write(draft: AuditDraft) -> AuditEntry:
+    """Write a composed record: the last statements of its transaction."""
+    entry, ts_ms = draft.entry, draft.row[4]
+    with connections[draft.using].cursor() as cursor:
+        cursor.execute(_INSERT_RECORD, draft.row)
+        cursor.execute(_UPDATE_HEAD, (entry.sequence, entry.record_hash))
+        for key, value in draft.controls.items():
+            cursor.execute(_UPSERT_CONTROL, (key, canonical_bytes(value).decode(), entry.sequence, ts_ms))
+    return entry
 
 
 def snapshot_put(*, body: bytes, using: str = DEFAULT_DB_ALIAS) -> str:

@@ -1,0 +1,166 @@
+"""The whole of one decision: plan → size → guards → order → fills → position (+ rehearsal). The same in all shells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from apps.engine.decision import (
+    FLOATS,
+    INTS,
+    N_ARM_ROWS,
+    N_ARMS,
+    SOURCE_FLATTEN,
+    SOURCE_ROUTER,
+    ArrivalRecord,
+    Decision,
+    DecisionInputs,
+    TermsRecord,
+    ViewRecord,
+    workspace,
+)
+from apps.engine.desk import UNKNOWN_MARK, DeskRecord, LimitRecord, OrderRecord
+from apps.engine.gate import gate_nb
+from apps.engine.guards.rolling_drawdown import drawdown_bps_nb
+from apps.engine.matching import execute_nb
+from apps.engine.plan import judged_ticks_nb, plan_nb
+from apps.engine.portfolio import fee_nb
+from apps.engine.reasons import Reason, Status
+from apps.engine.router import RouterParams
+from apps.engine.values import Array2d, IntArray1d, IntArray2d
+
+_NONE = int(Reason.NONE)
+_BLOCKED = int(Status.BLOCKED)
+_REJECTED = int(Status.REJECTED)
+_EXECUTION_OFF = int(Reason.EXECUTION_OFF)
+_NOTHING_TO_FLATTEN = int(Reason.NOTHING_TO_FLATTEN)
+_FILTER_LOT_SIZE = int(Reason.FILTER_LOT_SIZE)
+_FILTER_MIN_NOTIONAL = int(Reason.FILTER_MIN_NOTIONAL)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def breaker_nb(desk: DeskRecord, limits: LimitRecord, out_i: IntArray1d) -> DeskRecord:
+    """Trip or re-arm the rolling drawdown breaker. Re-arming starts a fresh window, or it would trip again at once."""
+    high_water, until = desk.high_water_e8, desk.breaker_until_ms
+    if desk.unknown & UNKNOWN_MARK == 0:
+        if until > 0 and desk.ts_ms >= until:
+            high_water, until = desk.equity_e8, 0
+            out_i[INTS.is_rearmed] = 1
+        high_water = max(high_water, desk.equity_e8)
+        if until == 0 and drawdown_bps_nb(desk.equity_e8, high_water) > limits.max_drawdown_bps:
+            until = desk.ts_ms + limits.breaker_ms
+            out_i[INTS.is_tripped] = 1
+    out_i[INTS.high_water_e8] = high_water
+    out_i[INTS.breaker_until_ms] = until
+    return DeskRecord(
+        desk.ts_ms, desk.cash_e8, desk.equity_e8, high_water, desk.position_lots, desk.mark_ticks,
+        desk.other_notional_e8, desk.orders_last_minute, desk.trading_state, until, desk.data_age_ms,
+        desk.view_age_ms, desk.unknown,
+    )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def order_nb(signed_lots: int, ask_ticks: int, desk: DeskRecord, terms: TermsRecord) -> OrderRecord:
+    """The order as guards judge it, counted at full size."""
+    side = 1 if signed_lots > 0 else -1
+    lots = abs(signed_lots)
+    judged = judged_ticks_nb(side, desk.mark_ticks, ask_ticks)
+    notional = lots * judged * terms.unit_e8
+    is_opposite = desk.position_lots * side < 0
+    reduces = 1 if is_opposite and lots <= abs(desk.position_lots) else 0
+    is_flatten = 1 if terms.source == SOURCE_FLATTEN and reduces == 1 else 0
+    fee = fee_nb(notional, terms.fee_bps)
+    return OrderRecord(side, lots, terms.remainder_e8, judged, notional, fee, terms.unit_e8, reduces, is_flatten)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def open_record_nb(view: ViewRecord, desk: DeskRecord, u: float, w: Any) -> None:
+    """Clear the output rows and write what is known before anything is decided."""
+    w.out_i[:] = 0
+    w.out_f[:] = 0.0
+    w.p[:] = 0.0
+    w.findings[:, :] = 0
+    w.out_i[INTS.ts_ms] = desk.ts_ms
+    w.out_i[INTS.bar_open_ms] = view.bar_open_ms
+    w.out_i[INTS.bar_index] = view.bar_index
+    w.out_i[INTS.arm] = -1
+    w.out_i[INTS.mark_ticks] = desk.mark_ticks
+    w.out_i[INTS.unknown] = desk.unknown
+    w.out_i[INTS.position_before_lots] = desk.position_lots
+    w.out_i[INTS.position_after_lots] = desk.position_lots
+    w.out_i[INTS.cash_before_e8] = desk.cash_e8
+    w.out_i[INTS.cash_after_e8] = desk.cash_e8
+    w.out_i[INTS.equity_before_e8] = desk.equity_e8
+    w.out_i[INTS.equity_after_e8] = desk.equity_e8
+    w.out_f[FLOATS.u] = u
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def intent_nb(
+    view: ViewRecord, arms: Array2d, gates: IntArray1d, desk: DeskRecord, limits: LimitRecord, terms: TermsRecord,
+    params: RouterParams, ask_ticks: int, u: float, w: Any,
+) -> tuple[int, int]:  # fmt: skip
+    """(reason, signed lots): the router's plan, a person's order, or the flatten of what is held."""
+    if terms.source == SOURCE_ROUTER:
+        reason, signed_lots = plan_nb(view, arms, gates, desk, limits, terms, params, ask_ticks, u, w)
+        if reason == _NONE and terms.is_execution_on == 0:
+            return _EXECUTION_OFF, 0
+        return reason, signed_lots
+    signed_lots = -desk.position_lots if terms.source == SOURCE_FLATTEN else terms.lots
+    w.out_i[INTS.requested_lots] = abs(signed_lots)
+    return (_NOTHING_TO_FLATTEN if signed_lots == 0 else _NONE), signed_lots
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def decide_nb(
+    view: ViewRecord, arms: Array2d, gates: IntArray1d, desk: DeskRecord, limits: LimitRecord, terms: TermsRecord,
+    params: RouterParams, arrival: ArrivalRecord, bids: IntArray2d, asks: IntArray2d, u: float, w: Any,
+) -> None:  # fmt: skip
+    """One decision, written into the workspace `w`. `bids`, `asks` are (ticks, lots) rows of the arrival book."""
+    open_record_nb(view, desk, u, w)
+    desk = breaker_nb(desk, limits, w.out_i)
+    reason, signed_lots = intent_nb(view, arms, gates, desk, limits, terms, params, arrival.ask_ticks, u, w)
+    w.out_i[INTS.reason] = reason
+    if signed_lots == 0:
+        return
+    order = order_nb(signed_lots, arrival.ask_ticks, desk, terms)
+    w.out_i[INTS.side] = order.side
+    w.out_i[INTS.judged_ticks] = order.price_ticks
+    is_blocked, reason = gate_nb(desk, order, limits, w.findings)
+    for row in range(w.findings.shape[0]):
+        w.out_i[INTS.verdicts] |= w.findings[row, 0] << (2 * row)
+    w.out_i[INTS.reason] = reason
+    if is_blocked == 1:
+        is_filter = reason in (_FILTER_LOT_SIZE, _FILTER_MIN_NOTIONAL)
+        w.out_i[INTS.status] = _REJECTED if is_filter else _BLOCKED
+        return
+    w.out_i[INTS.sent_lots] = order.lots
+    status, reason = execute_nb(order, view, desk, limits, terms, arrival, bids, asks, w)
+    w.out_i[INTS.status] = status
+    w.out_i[INTS.reason] = reason
+
+
+def decide(inputs: DecisionInputs) -> Decision:
+    """One decision from its recorded inputs: a pure function of them, on one engine version."""
+    w = workspace()
+    decide_nb(
+        inputs.view, inputs.arms, inputs.gates, inputs.desk, inputs.limits, inputs.terms, inputs.params,
+        inputs.arrival, inputs.bids, inputs.asks, inputs.draw.u, w,
+    )  # fmt: skip
+    ints = type(INTS)(*(int(value) for value in w.out_i))
+    return Decision(
+        ints=ints,
+        floats=type(FLOATS)(*(float(value) for value in w.out_f)),
+        probabilities=tuple(float(value) for value in w.p),
+        widths=tuple(float(value) for value in w.widths),
+        findings=tuple(tuple(int(value) for value in row) for row in w.findings) if ints.side else (),
+        fills=tuple(tuple(int(value) for value in row) for row in w.fills[: ints.n_fills]),
+    )
+
+
+def no_view() -> tuple[ViewRecord, Array2d, IntArray1d]:
+    """What a person's order carries in place of a view: every arm at zero, none admissible."""
+    arms = np.zeros((N_ARM_ROWS, N_ARMS))
+    return ViewRecord(0, 0, 1, 0, 0.0, 0.0, 0.0, 0.0), arms, np.ones(N_ARMS, np.int64)

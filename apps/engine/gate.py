@@ -1,0 +1,58 @@
+"""The one gate every order passes: all guards run, the worst verdict wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from numba import njit
+
+from apps.engine.desk import OrderRecord
+from apps.engine.guards import GUARDS, Guard
+from apps.engine.guards.base import ALLOW, DENY, HALT, REDUCE
+from apps.engine.reasons import Reason
+from apps.engine.values import IntArray2d
+
+GATE_GUARDS: tuple[Guard, ...] = tuple(GUARDS)
+N_GUARDS = len(GATE_GUARDS)
+FINDING_WIDTH = 4
+_NONE = int(Reason.NONE)
+
+
+def compose_chain(guards: Iterable[Guard]) -> Callable[..., Any]:
+    """A kernel of explicit calls, one per guard, that writes each Finding as a row of `out`.
+
+    Composed as source text because a kernel that loops over functions, or closes over them, is never cached.
+    """
+    namespace: dict[str, Any] = {"__name__": __name__}
+    lines = ["def chain_nb(desk, order, limits, out):"]
+    for row, guard in enumerate(guards):
+        namespace[f"check_{row}"] = guard.check
+        lines.append(f"    finding = check_{row}(desk, order, limits)")
+        fields = ("verdict", "observed", "limit", "is_unknown")
+        lines += [f"    out[{row}, {column}] = finding.{name}" for column, name in enumerate(fields)]
+    exec(compile("\n".join(lines), __file__, "exec"), namespace)
+    return njit(cache=True, error_model="numpy", nogil=True)(namespace["chain_nb"])
+
+
+chain_nb = compose_chain(GATE_GUARDS)
+_REASONS = tuple(int(guard.reason) for guard in GATE_GUARDS)
+_REDUCE_REASONS = tuple(int(guard.reduce_reason) for guard in GATE_GUARDS)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def gate_nb(desk: Any, order: OrderRecord, limits: Any, out: IntArray2d) -> tuple[int, int]:
+    """(is_blocked, reason): the first guard, in name order, among those with the worst blocking verdict names it."""
+    chain_nb(desk, order, limits, out)
+    worst, reason = ALLOW, _NONE
+    for row in range(out.shape[0]):
+        verdict = out[row, 0]
+        is_blocking = (
+            verdict == DENY
+            or (verdict == REDUCE and order.reduces_risk == 0)
+            or (verdict == HALT and order.is_flatten == 0)
+        )
+        if is_blocking and verdict > worst:
+            worst = verdict
+            reason = _REDUCE_REASONS[row] if verdict == REDUCE else _REASONS[row]
+    return (1 if worst > ALLOW else 0), reason

@@ -1,0 +1,25 @@
+"""Keep the notional of one symbol, the order counted at full size, within its cap."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from apps.engine.desk import UNKNOWN_FILTERS, UNKNOWN_MARK, DeskRecord, LimitRecord, OrderRecord
+from apps.engine.guards.base import ALLOW, DENY, GUARDS, Finding, Guard, finding_nb, unknown_nb
+from apps.engine.reasons import Reason
+
+
+@njit(cache=True)
+def symbol_cap_nb(desk: DeskRecord, order: OrderRecord, limits: LimitRecord) -> Finding:
+    """|position after the order| at the judged price against SYMBOL_NOTIONAL_CAP."""
+    if desk.unknown & (UNKNOWN_MARK | UNKNOWN_FILTERS):
+        return unknown_nb(order, limits.symbol_notional_cap_e8)
+    after_lots = abs(desk.position_lots + order.side * order.lots)
+    observed = after_lots * order.price_ticks * order.unit_e8
+    is_allowed = order.reduces_risk == 1 or observed <= limits.symbol_notional_cap_e8
+    return finding_nb(ALLOW if is_allowed else DENY, observed, limits.symbol_notional_cap_e8)
+
+
+SYMBOL_CAP = GUARDS.register(
+    Guard("symbol_cap", Reason.SYMBOL_CAP, "quote_e8", symbol_cap_nb, "Notional of one symbol.")
+)

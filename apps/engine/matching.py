@@ -1,0 +1,92 @@
+"""Match an order that passed the gate, on the arrival book or at the next bar's open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from apps.engine.decision import FILL_DEPTH, INTS, ArrivalRecord, TermsRecord, ViewRecord
+from apps.engine.desk import DeskRecord, LimitRecord, OrderRecord
+from apps.engine.fills import fill_bar_next_nb, fill_depth_nb
+from apps.engine.reasons import Reason, Status
+from apps.engine.values import IntArray2d
+
+_NONE = int(Reason.NONE)
+_FILLED = int(Status.FILLED)
+_PARTIAL = int(Status.PARTIAL)
+_EXPIRED = int(Status.EXPIRED)
+_FREE_BALANCE = int(Reason.FREE_BALANCE)
+_DATA_STALE = int(Reason.DATA_STALE)
+_BOOK_EMPTY = int(Reason.BOOK_EMPTY)
+_BOOK_EXHAUSTED = int(Reason.BOOK_EXHAUSTED)
+_NEXT_BAR_MISSING = int(Reason.NEXT_BAR_MISSING)
+_PARTICIPATION_CAP = int(Reason.PARTICIPATION_CAP)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def fill_nb(
+    side: int, lots: int, view: ViewRecord, terms: TermsRecord, arrival: ArrivalRecord, bids: IntArray2d,
+    asks: IntArray2d, fills: IntArray2d,
+) -> int:  # fmt: skip
+    """Fill on the book or at the next bar's open, as the terms say; returns the number of fill rows."""
+    if terms.fill_kind == FILL_DEPTH:
+        return fill_depth_nb(asks if side > 0 else bids, lots, terms.unit_e8, terms.fee_bps, fills)
+    return fill_bar_next_nb(
+        side, lots, arrival.open_ticks, arrival.volume_lots, view.sigma_bar, view.adv_quote,
+        terms.unit_e8, terms.fee_bps, terms.slippage_scale, fills,
+    )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def sums_nb(fills: IntArray2d, n_fills: int, unit_e8: int) -> tuple[int, int, int]:
+    """(lots, notional_e8, fee_e8) over fill rows."""
+    lots, notional, fee = 0, 0, 0
+    for row in range(n_fills):
+        lots += fills[row, 1]
+        notional += fills[row, 0] * fills[row, 1] * unit_e8
+        fee += fills[row, 2]
+    return lots, notional, fee
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def unfilled_reason_nb(n_fills: int, terms: TermsRecord, arrival: ArrivalRecord) -> int:
+    if terms.fill_kind == FILL_DEPTH:
+        return _BOOK_EMPTY if n_fills == 0 else _BOOK_EXHAUSTED
+    return _NEXT_BAR_MISSING if arrival.open_ticks <= 0 else _PARTICIPATION_CAP
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def execute_nb(
+    order: OrderRecord, view: ViewRecord, desk: DeskRecord, limits: LimitRecord, terms: TermsRecord,
+    arrival: ArrivalRecord, bids: IntArray2d, asks: IntArray2d, w: Any,
+) -> tuple[int, int]:  # fmt: skip
+    """Match an order that passed the gate; returns (status, reason). A stale book matches nothing.
+
+    A buy whose price on arrival is more than the cash left is refused whole, as the exchange would: cash never goes
+    below 0 however far the price ran.
+    """
+    if desk.data_age_ms < 0 or desk.data_age_ms > limits.stale_after_ms:
+        return _EXPIRED, _DATA_STALE
+    n_fills = fill_nb(order.side, order.lots, view, terms, arrival, bids, asks, w.fills)
+    lots, notional, fee = sums_nb(w.fills, n_fills, terms.unit_e8)
+    if order.side > 0 and notional + fee > desk.cash_e8:
+        return _EXPIRED, _FREE_BALANCE
+    w.out_i[INTS.n_fills] = n_fills
+    w.out_i[INTS.filled_lots] = lots
+    w.out_i[INTS.notional_e8] = notional
+    w.out_i[INTS.fee_e8] = fee
+    w.out_i[INTS.position_after_lots] += order.side * lots
+    w.out_i[INTS.cash_after_e8] -= order.side * notional + fee
+    mark_unit = desk.mark_ticks * terms.unit_e8
+    w.out_i[INTS.equity_after_e8] += order.side * (lots * mark_unit - notional) - fee
+    rehearsal = order.lots * terms.rehearsal_bps // 10_000
+    if rehearsal > 0:
+        n_rehearsal = fill_nb(order.side, rehearsal, view, terms, arrival, bids, asks, w.rehearsal_fills)
+        rehearsal_filled, rehearsal_notional, _ = sums_nb(w.rehearsal_fills, n_rehearsal, terms.unit_e8)
+        w.out_i[INTS.rehearsal_lots] = rehearsal
+        w.out_i[INTS.rehearsal_filled_lots] = rehearsal_filled
+        w.out_i[INTS.rehearsal_notional_e8] = rehearsal_notional
+    if lots == order.lots:
+        return _FILLED, _NONE
+    return (_PARTIAL if lots > 0 else _EXPIRED), unfilled_reason_nb(n_fills, terms, arrival)

@@ -1,0 +1,174 @@
+"""The fold of one symbol as an object: bars in, views out. Live calls it bar by bar, a rebuild in one batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from apps.engine.decision import ViewRecord
+from apps.engine.observe import (
+    S_ADV,
+    S_AGE,
+    S_APPLIED,
+    S_IS_GRID,
+    S_LABEL,
+    S_LAST_INDEX,
+    S_MISSING,
+    S_RECENT,
+    S_SIGMA,
+    CoreState,
+    core_state,
+    observe_bar_nb,
+    observe_batch_nb,
+)
+from apps.engine.policies import Policy, arms, validate_values
+from apps.engine.policies.driver import policy_batch_nb
+from apps.engine.regime import RegimeSummary, regime_summary
+from apps.engine.router import N_CONTEXT, N_TRIANGLE, RouterParams, coefficients_nb
+from apps.engine.values import Array1d, Array2d, Bars, IntArray1d
+from apps.engine.view import View
+
+E8_FLOAT = 1e-8
+
+
+@dataclass(frozen=True)
+class ObserveSettings:
+    """What the fold of a symbol depends on besides its bars."""
+
+    symbol: str
+    interval_ms: int
+    horizon_bars: int
+    allow_short: bool = False
+    params: RouterParams = RouterParams()
+    policy_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+class PolicyRun:
+    """One policy with its parameters and running state."""
+
+    def __init__(self, policy: Policy, values: Mapping[str, float]) -> None:
+        checked = validate_values(policy, values)
+        self.policy = policy
+        self.warm_up = policy.warm_up(checked)
+        self.params, self.state = policy.init(checked)
+
+    def update(self, bar: tuple[float, float, float, float, float]) -> float:
+        return float(self.policy.update_nb(self.params, self.state, *bar))
+
+    def batch(self, columns: tuple[Array1d, ...], out: Array1d) -> None:
+        policy_batch_nb(self.policy.update_nb, self.params, self.state, *columns, out)
+
+
+class Observer:
+    """The state of one symbol. `observe` folds the next closed bar; bars must come in order, gaps are seen by index."""
+
+    def __init__(self, settings: ObserveSettings) -> None:
+        self.settings = settings
+        self.runs = [PolicyRun(policy, settings.policy_values.get(policy.policy_id, {})) for policy in arms()]
+        self.core: CoreState = core_state(settings.horizon_bars, len(self.runs))
+        self.warm_ups: IntArray1d = np.array([run.warm_up for run in self.runs], np.int64)
+        self._signals = np.zeros(len(self.runs))
+
+    def observe(self, bars: Bars, *, inactive: IntArray1d, is_bocpd: bool) -> View:
+        """Fold the single bar in `bars`; the view after it."""
+        row = tuple(float(column[0]) * E8_FLOAT for column in bars[1:6])
+        open_, high, low, close, volume = row
+        for k, run in enumerate(self.runs):
+            self._signals[k] = self._clipped(run.update((open_, high, low, close, volume)))
+        index = int(bars.open_time_ms[0]) // self.settings.interval_ms
+        observe_bar_nb(
+            self.core, self.settings.params, self.settings.horizon_bars, index, open_, high, low, close, volume,
+            self._signals, self.warm_ups, inactive, int(is_bocpd),
+        )  # fmt: skip
+        return self.view()
+
+    def observe_many(self, bars: Bars, *, inactive: IntArray1d, is_bocpd: bool) -> None:
+        """Fold many bars at once: the same kernels, the same bits."""
+        if bars.n == 0:
+            return
+        columns = float_columns(bars)
+        observe_batch_nb(
+            self.core, self.settings.params, self.settings.horizon_bars,
+            bars.open_time_ms // self.settings.interval_ms, *columns, self.signal_matrix(columns),
+            self.warm_ups, inactive, int(is_bocpd),
+        )  # fmt: skip
+
+    def signal_matrix(self, columns: tuple[Array1d, ...]) -> Array2d:
+        """Every policy's signal after every bar, (n, K); moves the policies' states."""
+        signals = np.zeros((columns[0].shape[0], len(self.runs)))
+        column = np.zeros(columns[0].shape[0])
+        for k, run in enumerate(self.runs):
+            run.batch(columns, column)
+            signals[:, k] = column if self.settings.allow_short else np.where(column > 0.0, column, 0.0)
+        return signals
+
+    def view(self) -> View:
+        """The view after the last folded bar."""
+        core, ms = self.core, self.settings.interval_ms
+        n_arms = len(self.runs)
+        coefficients = np.zeros((N_CONTEXT, n_arms))
+        params = self.settings.params
+        coefficients_nb(core.sxx, core.sxy, params.lam, core.work, coefficients)
+        precision = core.sxx.copy()
+        diagonal = [row * (row + 1) // 2 + row for row in range(N_CONTEXT)]
+        precision[diagonal] += params.lam
+        assert precision.shape[0] == N_TRIANGLE
+        return View(
+            symbol=self.settings.symbol,
+            interval_ms=ms,
+            record=ViewRecord(
+                bar_open_ms=int(core.scalars_i[S_LAST_INDEX]) * ms,
+                bar_index=int(core.scalars_i[S_LAST_INDEX]),
+                context_missing=int(core.scalars_i[S_MISSING]),
+                regime_label=int(core.scalars_i[S_LABEL]),
+                sigma_bar=float(core.scalars_f[S_SIGMA]),
+                adv_quote=float(core.scalars_f[S_ADV]),
+                regime_age=float(core.scalars_f[S_AGE]),
+                change_probability=float(core.scalars_f[S_RECENT]),
+            ),
+            is_grid=bool(core.scalars_i[S_IS_GRID]),
+            arms=core.arms.copy(),
+            gates=core.gates.copy(),
+            context=core.context.copy(),
+            coefficients=coefficients,
+            precision=precision,
+            last_applied_grid_bar=int(core.scalars_i[S_APPLIED]),
+            state_hash=self.state_hash(),
+            policies=tuple(run.policy.policy_id for run in self.runs),
+        )
+
+    def regime(self) -> RegimeSummary:
+        """The regime after the last grid bar."""
+        return regime_summary(self.core.regime_f, self.core.regime_i)
+
+    def state_hash(self) -> str:
+        """Hash of every array of the state: equal exactly when all bits are."""
+        digest = hashlib.sha256()
+        for array in self._arrays():
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def save(self) -> list[Any]:
+        """A copy of the state, from which `load` goes on bit for bit."""
+        return [array.copy() for array in self._arrays()]
+
+    def load(self, saved: list[Any]) -> None:
+        for array, copy in zip(self._arrays(), saved, strict=True):
+            array[...] = copy
+
+    def _arrays(self) -> list[Any]:
+        # The work array is scratch and carries nothing from bar to bar.
+        core = [array for name, array in zip(CoreState._fields, self.core, strict=True) if name != "work"]
+        return [*core, *(run.state for run in self.runs)]
+
+    def _clipped(self, signal: float) -> float:
+        return signal if self.settings.allow_short or signal > 0.0 else 0.0
+
+
+def float_columns(bars: Bars) -> tuple[Array1d, ...]:
+    """Open, high, low, close, volume as float64, computed as the live path computes them."""
+    return tuple(column * E8_FLOAT for column in bars[1:6])

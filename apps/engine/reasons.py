@@ -1,0 +1,99 @@
+"""Every reason code of the desk, one closed vocabulary: kernels carry the integer, people read the name."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Verdict(IntEnum):
+    """What a guard says of an order; the worst of all guards wins."""
+
+    ALLOW = 0
+    REDUCE = 1
+    DENY = 2
+    HALT = 3
+
+
+class Status(IntEnum):
+    """How a decision ended."""
+
+    NO_TRADE = 0
+    FILLED = 1
+    PARTIAL = 2
+    BLOCKED = 3
+    REJECTED = 4
+    EXPIRED = 5
+
+
+class TradingState(IntEnum):
+    """ACTIVE trades, REDUCING only lowers risk, HALTED accepts nothing but a confirmed flatten."""
+
+    ACTIVE = 0
+    REDUCING = 1
+    HALTED = 2
+
+
+class Reason(IntEnum):
+    """Why a decision ended as it did. Codes are permanent: never renumber, never reuse."""
+
+    NONE = 0
+    CASH_CHOSEN = 1
+    NO_CHANGE = 2
+    WITHIN_BAND = 3
+    BELOW_MINIMUM = 4
+    CONTEXT_MISSING = 5
+    NO_ADMISSIBLE_ARM = 6
+    EXECUTION_OFF = 7
+    NUMERIC_FAULT = 8
+    NOTHING_TO_FLATTEN = 9
+    TRADING_HALTED = 20
+    REDUCE_ONLY = 21
+    GLOBAL_CAP = 22
+    SYMBOL_CAP = 23
+    ORDER_RATE = 24
+    DATA_STALE = 25
+    NO_MARKET_VIEW = 26
+    FILTER_MIN_NOTIONAL = 27
+    FILTER_LOT_SIZE = 28
+    FREE_BALANCE = 29
+    DRAWDOWN = 30
+    BOOK_EXHAUSTED = 40
+    BOOK_EMPTY = 41
+    NEXT_BAR_MISSING = 42
+    PARTICIPATION_CAP = 43
+    KILL_SWITCH = 50
+
+    @property
+    def code(self) -> str:
+        """The stable text of this reason, as in answers and records."""
+        return self.name.lower()
+
+
+REASON_TEXT: dict[Reason, str] = {
+    Reason.NONE: "",
+    Reason.CASH_CHOSEN: "The router chose cash and nothing is held.",
+    Reason.NO_CHANGE: "The target equals the position.",
+    Reason.WITHIN_BAND: "The difference to the target is inside the rebalance band and the signal has not changed.",
+    Reason.BELOW_MINIMUM: "The difference to the target is below the exchange's minimum order.",
+    Reason.CONTEXT_MISSING: "A feature is missing (warm-up or a gap in the bars), so nothing is decided.",
+    Reason.NO_ADMISSIBLE_ARM: "No policy is admissible: warm-up, a gap in the bars, or none is active.",
+    Reason.EXECUTION_OFF: "The flag ExecutionRouter is off: the decision is recorded, no order is sent.",
+    Reason.NUMERIC_FAULT: "A statistic is not finite; nothing is decided on it.",
+    Reason.NOTHING_TO_FLATTEN: "There is no position to close.",
+    Reason.TRADING_HALTED: "Trading is HALTED; only a confirmed flatten passes.",
+    Reason.REDUCE_ONLY: "Trading is REDUCING; only orders that lower risk pass.",
+    Reason.GLOBAL_CAP: "The gross notional of all positions would exceed MAX_NOTIONAL.",
+    Reason.SYMBOL_CAP: "The notional of this symbol would exceed SYMBOL_NOTIONAL_CAP.",
+    Reason.ORDER_RATE: "ORDERS_PER_MINUTE orders were sent for this symbol in the last 60 seconds.",
+    Reason.DATA_STALE: "Market data of this symbol is too old for new risk.",
+    Reason.NO_MARKET_VIEW: "There is no view or no book of this symbol, or the view is too old.",
+    Reason.FILTER_MIN_NOTIONAL: "Filter failure: NOTIONAL.",
+    Reason.FILTER_LOT_SIZE: "Filter failure: LOT_SIZE.",
+    Reason.FREE_BALANCE: "The account has insufficient balance for the requested action.",
+    Reason.DRAWDOWN: "The rolling drawdown breaker is tripped.",
+    Reason.BOOK_EXHAUSTED: "The displayed depth ended before the order did; the rest expired.",
+    Reason.BOOK_EMPTY: "There was nothing to match against.",
+    Reason.NEXT_BAR_MISSING: "The next bar never came, so the order expired.",
+    Reason.PARTICIPATION_CAP: "The order exceeded its share of the next bar's volume; the rest expired.",
+    Reason.KILL_SWITCH: "The kill switch is engaged.",
+}
