@@ -1,0 +1,1 @@
+"""How the desk speaks to an exchange: addresses, decimal text, REST client, stream frames."""

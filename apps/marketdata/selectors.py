@@ -1,0 +1,152 @@
+"""What does the desk know of the market's past? Symbols, filters and stored bars, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from django.conf import settings
+from django.db.models import Max, Q, QuerySet
+
+from apps.engine.errors import UnknownName
+from apps.engine.values import E8, Bars, Filters
+from apps.marketdata.exchange.intervals import interval_ms
+from apps.marketdata.models import Bar, FilterRevision, Symbol
+from apps.web.values import iso_ms
+
+BAR_COLUMNS = Bars._fields
+
+
+class SymbolInfo(NamedTuple):
+    """A symbol of the watch list with the filters in force."""
+
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    status: str
+    filters: Filters
+
+
+def watch_list() -> list[SymbolInfo]:
+    """The symbols of the setting SYMBOLS whose filters are known, in its order."""
+    symbols = {row.name: row for row in Symbol.objects.filter(name__in=settings.SYMBOLS)}
+    filters = {row.symbol_id: row.as_filters() for row in _newest_revisions(settings.SYMBOLS)}
+    return [
+        SymbolInfo(name, symbols[name].base_asset, symbols[name].quote_asset, symbols[name].status, filters[name])
+        for name in settings.SYMBOLS
+        if name in filters
+    ]
+
+
+def is_known(symbol: str) -> bool:
+    """Whether there is a row for the symbol."""
+    return Symbol.objects.filter(name=symbol).exists()
+
+
+def filters_current(symbol: str) -> Filters:
+    """The rules in force for a symbol. Raises UnknownName when the exchange's rules for it were never read."""
+    revisions = _newest_revisions([symbol])
+    if not revisions:
+        raise UnknownName(f"no filters are known for {symbol!r}", field="symbol")
+    return revisions[0].as_filters()
+
+
+def filters_at(symbol: str, revision: int) -> Filters:
+    """The rules of one revision, as rows name it. Raises UnknownName when there is none."""
+    row = FilterRevision.objects.filter(symbol_id=symbol, revision=revision).first()
+    if row is None:
+        raise UnknownName(f"{symbol!r} has no filter revision {revision}", field="symbol")
+    return row.as_filters()
+
+
+def bars_load(
+    symbol: str,
+    interval: str,
+    *,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    limit: int | None = None,
+    folded_only: bool = True,
+) -> Bars:
+    """Stored bars with start_ms <= open < end_ms, oldest first; `limit` keeps the newest n."""
+    query = _bars_query(symbol, interval, start_ms, end_ms)
+    rows = query.filter(late=False) if folded_only else query
+    if limit is not None:
+        newest = list(rows.order_by("-open_time_ms").values_list(*BAR_COLUMNS)[:limit])
+        return bars_from_rows(reversed(newest))
+    return bars_from_rows(rows.order_by("open_time_ms").values_list(*BAR_COLUMNS).iterator(chunk_size=10_000))
+
+
+def bar_last(symbol: str, interval: str) -> int | None:
+    """Open time of the newest stored bar, None when there is none."""
+    newest: int | None = _bars_query(symbol, interval, None, None).aggregate(newest=Max("open_time_ms"))["newest"]
+    return newest
+
+
+def bars_count(symbol: str, interval: str, *, start_ms: int | None = None, end_ms: int | None = None) -> int:
+    """How many bars are stored with start_ms <= open < end_ms."""
+    return _bars_query(symbol, interval, start_ms, end_ms).count()
+
+
+def bar_sources(symbol: str, interval: str) -> set[str]:
+    """Where the stored bars of a series came from."""
+    return set(_bars_query(symbol, interval, None, None).order_by().values_list("source", flat=True).distinct())
+
+
+def newest_close_ms(interval: str) -> dict[str, int]:
+    """Per symbol of the watch list, when the newest stored bar closed."""
+    rows = (
+        Bar.objects.filter(symbol_id__in=settings.SYMBOLS, interval=interval)
+        .order_by()
+        .values_list("symbol_id")
+        .annotate(newest=Max("open_time_ms"))
+    )
+    return {symbol: newest + interval_ms(interval) for symbol, newest in rows}
+
+
+def ohlcv(
+    symbol: str, interval: str, *, limit: int, start_ms: int | None = None, end_ms: int | None = None
+) -> list[dict[str, Any]]:
+    """Bars as an analyst plots them, oldest first: the newest `limit`, or from `start_ms` on the oldest `limit`."""
+    length = interval_ms(interval)
+    rows = _bars_query(symbol, interval, start_ms, end_ms).values_list(*BAR_COLUMNS)
+    if start_ms is not None:
+        chosen = list(rows.order_by("open_time_ms")[:limit])
+    else:
+        chosen = list(rows.order_by("-open_time_ms")[:limit])[::-1]
+    return [_candle(row, length) for row in chosen]
+
+
+def bars_from_rows(rows: Iterable[tuple[int, ...]]) -> Bars:
+    """The block of bars in rows of (open time, open, high, low, close, volume, trades)."""
+    table = np.array(list(rows), dtype=np.int64).reshape(-1, len(BAR_COLUMNS))
+    return Bars(*(np.ascontiguousarray(table[:, column]) for column in range(len(BAR_COLUMNS))))
+
+
+def _bars_query(symbol: str, interval: str, start_ms: int | None, end_ms: int | None) -> QuerySet[Bar]:
+    window = Q(symbol_id=symbol, interval=interval)
+    if start_ms is not None:
+        window &= Q(open_time_ms__gte=start_ms)
+    if end_ms is not None:
+        window &= Q(open_time_ms__lt=end_ms)
+    return Bar.objects.filter(window)
+
+
+def _newest_revisions(symbols: Iterable[str]) -> list[FilterRevision]:
+    rows = FilterRevision.objects.filter(symbol_id__in=list(symbols)).order_by("symbol_id", "revision")
+    return list({row.symbol_id: row for row in rows}.values())
+
+
+def _candle(row: tuple[int, ...], length_ms: int) -> dict[str, Any]:
+    opened, first, high, low, last, volume, trades = row
+    return {
+        "open_time": iso_ms(opened),
+        "open": first / E8,
+        "high": high / E8,
+        "low": low / E8,
+        "close": last / E8,
+        "volume": volume / E8,
+        "close_time": iso_ms(opened + length_ms - 1),
+        "trades": trades,
+    }

@@ -1,0 +1,145 @@
+"""How do the bars we lack get here? Pages of the exchange's history, oldest first, so that a stop loses nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from channels.db import database_sync_to_async
+
+from apps.engine.errors import IntegrityBreach
+from apps.engine.quality import schema_faults
+from apps.engine.values import Bars
+from apps.marketdata import selectors, services
+from apps.marketdata.exchange.client import ExchangeClient
+from apps.marketdata.exchange.intervals import interval_ms
+from apps.marketdata.services import NOTHING_STORED, StoreResult
+
+
+class BarStore(Protocol):
+    """Writes a block of bars in one transaction. The desk's own store adds which bars are too late to be folded."""
+
+    def __call__(self, *, symbol: str, interval: str, bars: Bars, source: str, ts_ms: int) -> StoreResult: ...
+
+
+class Progress(NamedTuple):
+    """How far the sync of one symbol is: the bars up to `done_ms` of the way from `start_ms` to `end_ms`."""
+
+    symbol: str
+    interval: str
+    start_ms: int
+    done_ms: int
+    end_ms: int
+    stored: StoreResult
+
+    @property
+    def fraction(self) -> float:
+        return (self.done_ms - self.start_ms) / max(1, self.end_ms - self.start_ms)
+
+
+ProgressSeen = Callable[[Progress], None]
+
+
+@dataclass
+class SyncReport:
+    """What a sync did for one symbol. `missing` bars the exchange does not have; `refused` broke a hard rule."""
+
+    symbol: str
+    interval: str
+    start_ms: int
+    end_ms: int
+    stored: StoreResult = NOTHING_STORED
+    received: int = 0
+    missing: int = 0
+    last_ms: int | None = None
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+async def sync_symbols(client: ExchangeClient, symbols: Sequence[str]) -> list[str]:
+    """Read and store the rules of the watch list; returns whose filters changed."""
+    rules = await client.exchange_info(symbols)
+    ts_ms = await client.time()
+    return await database_sync_to_async(services.symbols_store)(rules=rules, ts_ms=ts_ms)
+
+
+async def sync_bars(
+    client: ExchangeClient,
+    symbol: str,
+    interval: str,
+    *,
+    start_ms: int,
+    end_ms: int,
+    store: BarStore,
+    progress: ProgressSeen | None = None,
+) -> SyncReport:
+    """Fetch and store the closed bars with start_ms <= open < end_ms, a page per transaction."""
+    length = interval_ms(interval)
+    ts_ms = await client.time()
+    first = -(-start_ms // length) * length
+    end = min(end_ms, ts_ms // length * length)
+    report = SyncReport(symbol, interval, first, end)
+    async for page in client.klines(symbol, interval, start_ms=first, end_ms=end):
+        good = _without_faults(page, length, ts_ms, report)
+        result = await database_sync_to_async(store)(
+            symbol=symbol, interval=interval, bars=good, source=client.venue.source, ts_ms=ts_ms
+        )
+        report.stored = report.stored.plus(result)
+        report.received += good.n
+        if good.n:
+            report.last_ms = int(good.open_time_ms[-1])
+        if progress is not None and good.n:
+            progress(Progress(symbol, interval, first, int(good.open_time_ms[-1]) + length, end, report.stored))
+    report.missing = max(0, (end - first) // length - report.received)
+    return report
+
+
+async def sync_history(
+    client: ExchangeClient,
+    symbols: Sequence[str],
+    interval: str,
+    *,
+    n_bars: int,
+    store: BarStore,
+    progress: ProgressSeen | None = None,
+) -> list[SyncReport]:
+    """Bring every symbol up to the exchange's clock: from its newest stored bar, but at most `n_bars` back."""
+    reports = []
+    for symbol in symbols:
+        await database_sync_to_async(require_one_market)(symbol, interval, client.venue.source)
+        now_ms = await client.time()
+        start = await database_sync_to_async(history_start)(symbol, interval, now_ms, n_bars)
+        reports.append(
+            await sync_bars(client, symbol, interval, start_ms=start, end_ms=now_ms, store=store, progress=progress)
+        )
+    return reports
+
+
+def history_start(symbol: str, interval: str, now_ms: int, n_bars: int) -> int:
+    """Where the sync of a symbol goes on."""
+    length = interval_ms(interval)
+    oldest_wanted = (now_ms // length - n_bars) * length
+    newest = selectors.bar_last(symbol, interval)
+    return oldest_wanted if newest is None else max(newest + length, oldest_wanted)
+
+
+def require_one_market(symbol: str, interval: str, source: str) -> None:
+    """Refuse to mix a made-up market with a real one in the same series: nothing learned from it would be true."""
+    others = selectors.bar_sources(symbol, interval) - {source}
+    if others and (source == "simulated" or "simulated" in others):
+        raise IntegrityBreach(
+            f"stored {symbol} {interval} bars come from {', '.join(sorted(others))}, not from {source}; "
+            "give each market a folder of its own with TRADEDESK_VAR"
+        )
+
+
+def _without_faults(page: Bars, length_ms: int, ts_ms: int, report: SyncReport) -> Bars:
+    faults = schema_faults(page, interval_ms=length_ms, now_ms=ts_ms)
+    if not faults:
+        return page
+    report.refused.update(fault.reason.value for fault in faults)
+    keep = np.ones(page.n, dtype=np.bool_)
+    keep[[fault.row for fault in faults]] = False
+    return Bars(*(np.ascontiguousarray(column[keep]) for column in page))

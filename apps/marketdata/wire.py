@@ -1,0 +1,38 @@
+"""How do prices and the state of the feed look on the wire?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+from apps.marketdata.market import MarketView
+from apps.web.values import decimal_text, iso_ms
+
+
+def tick_of(view: MarketView, symbol: str) -> dict[str, Any] | None:
+    """The present price of a symbol in wire spelling; None while it has none. Before its first trade `last` is null."""
+    quote = view.quote(symbol)
+    if quote is None or not view.clock.is_set:
+        return None
+    return {
+        "symbol": symbol,
+        "bid": decimal_text(quote.bid_e8),
+        "ask": decimal_text(quote.ask_e8),
+        "last": decimal_text(quote.last_e8) if quote.last_e8 else None,
+        "ts": iso_ms(quote.ts_ms),
+        "ageMs": max(0, view.now_ms() - quote.ts_ms),
+    }
+
+
+def status_message(view: MarketView) -> dict[str, Any]:
+    """What a page must know at once when it changes."""
+    status = view.status(settings.STALE_AFTER_MS)
+    return {"connected": status.connected, "stale": status.stale, "source": status.source}
+
+
+def status_body(view: MarketView) -> dict[str, Any]:
+    """The answer of the status call, in snake_case."""
+    status = view.status(settings.STALE_AFTER_MS)._asdict()
+    times = {name: status.pop(f"{name[:-3]}_ms") for name in ("last_beat_at", "last_message_at")}
+    return {**status, **{name: None if ts_ms is None else iso_ms(ts_ms) for name, ts_ms in times.items()}}
