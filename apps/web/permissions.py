@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from apps.web.problems import exception_handler, problem_response
-from apps.web.roles import RANK, Access, Role, access_for
+from apps.web.roles import RANK, ROLE_TABLE, Access, Role, access_for
 from apps.web.trust import is_loopback_trusted
 
 
@@ -80,15 +80,19 @@ def require_access(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
             request.user = asked.user
         except APIException as error:
             return exception_handler(error, {"request": request}).render()
-        if is_allowed(request, access_for(_route_name(request), request.method or "")):
+        access = access_for(_route_name(request), request.method or "")
+        if is_allowed(request, access):
             return view(request, *args, **kwargs)
-        return _refuse(request)
+        return _refuse(request, ROLE_TABLE.get(_route_name(request) or "", {}) if access is None else {})
 
     guarded.is_guarded = True  # type: ignore[attr-defined]  # the test over the URLconf looks for it
     return guarded
 
 
-def _refuse(request: HttpRequest) -> HttpResponseBase:
+def _refuse(request: HttpRequest, other_methods: Iterable[str]) -> HttpResponseBase:
+    """405 where the route has rows for other methods alone; else 403, the login page, or 401."""
+    if allowed := ", ".join(other_methods):
+        return problem_response(405, None, "This method is not served here.", headers={"Allow": allowed}).render()
     if role_of(request) is not None:
         return problem_response(403, None, RoleTablePermission.message).render()
     if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
