@@ -7,21 +7,25 @@ import gzip
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
+import numpy as np
+
 from apps.engine.errors import DataError
 from apps.marketdata.exchange.decimals import parse_e8
-from apps.marketdata.exchange.simulated.bars import Bar
+from apps.marketdata.exchange.simulated.bars import Bar, BarTable, joined, table_of
 
-_HEADER_NAMES = {"open_time": "open_time", "timestamp": "open_time"}
+_TIME_NAMES = ("open_time", "timestamp")
 _FULL = (
     *("open_time", "open", "high", "low", "close", "volume", "close_time"),
     *("quote_asset_volume", "number_of_trades", "taker_buy_base_volume", "taker_buy_quote_volume"),
 )
-_SHORT = _FULL[:6]
+_N_SHORT = 6
+_CHUNK = 4096
 _UNKNOWN = -1
 # Above this an epoch is in microseconds.
 _MICROSECONDS = 100_000_000_000_000
@@ -32,7 +36,7 @@ class KlineFile(NamedTuple):
 
     symbol: str
     digest: str
-    bars: list[Bar]
+    bars: BarTable
 
 
 def read_klines(path: FilePath, *, symbol: str | None = None) -> KlineFile:
@@ -40,19 +44,12 @@ def read_klines(path: FilePath, *, symbol: str | None = None) -> KlineFile:
     try:
         content = path.read_bytes()
         text = _unpacked(path, content)
-    except (OSError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-    bars: dict[int, Bar] = {}
-    for number, row in _rows(path, text):
-        try:
-            bar = _bar(row)
-        except (ValueError, DataError) as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
-        bars[bar.open_ms] = bar
-    if not bars:
+    bars = _in_order(joined(list(_tables(path, text))))
+    if bars.n == 0:
         raise DataError(f"{path}: holds no bars")
-    ordered = [bars[open_ms] for open_ms in sorted(bars)]
-    return KlineFile(symbol or symbol_in(path), blake2b(content, digest_size=16).hexdigest(), ordered)
+    return KlineFile(symbol or symbol_in(path), blake2b(content, digest_size=16).hexdigest(), bars)
 
 
 def symbol_in(path: FilePath) -> str:
@@ -75,44 +72,55 @@ def _unpacked(path: FilePath, content: bytes) -> str:
         return archive.read(names[0]).decode()
 
 
-def _rows(path: FilePath, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each data row with its line number, keyed by column name."""
+def _tables(path: FilePath, text: str) -> Iterator[BarTable]:
+    """The rows of the text in their order, some thousands at a time."""
     reader = csv.reader(io.StringIO(text))
-    columns: tuple[str, ...] | None = None
-    for number, row in enumerate(reader, start=1):
-        if not row:
-            continue
-        if columns is None:
-            columns = _columns(path, row)
-            if row[0] in _HEADER_NAMES:
-                continue
-        if len(row) < len(columns):
-            raise DataError(f"{path}, line {number}: {len(row)} columns instead of {len(columns)}")
-        yield number, dict(zip(columns, row, strict=False))
+    bars: list[Bar] = []
+    places: list[int] | None = None
+    try:
+        for row in reader:
+            if places is None:
+                places = _places(row)
+                if row[0] in _TIME_NAMES:
+                    continue
+            bars.append(_bar([row[place] for place in places]))
+            if len(bars) == _CHUNK:
+                yield table_of(bars)
+                bars = []
+    except (ValueError, IndexError, DataError, csv.Error) as error:
+        reason = "too few columns" if isinstance(error, IndexError) else error
+        raise DataError(f"{path}, line {reader.line_num}: {reason}") from error
+    yield table_of(bars)
 
 
-def _columns(path: FilePath, row: list[str]) -> tuple[str, ...]:
-    if row[0] in _HEADER_NAMES:
-        columns = tuple(_HEADER_NAMES.get(name, name) for name in row)
-        if set(_SHORT) <= set(columns):
-            return columns
-        raise DataError(f"{path}, line 1: needs the columns {', '.join(_SHORT)}")
-    return _FULL if len(row) >= len(_FULL) else _SHORT
+def _places(row: list[str]) -> list[int]:
+    """Where the columns stand. A header names them, else they are those of the dump."""
+    if row[0] not in _TIME_NAMES:
+        return list(range(len(_FULL) if len(row) >= len(_FULL) else _N_SHORT))
+    names = ["open_time", *row[1:]]
+    wanted = _FULL if set(_FULL) <= set(names) else _FULL[:_N_SHORT]
+    return [names.index(name) for name in wanted]
 
 
-def _bar(row: dict[str, str]) -> Bar:
-    opened, scale = int(row["open_time"]), 1
+def _bar(cells: list[str]) -> Bar:
+    opened, scale = int(cells[0]), 1
     if opened > _MICROSECONDS:
         opened, scale = opened // 1000, 1000
-    open_e8, high, low, close, volume = (parse_e8(row[name]) for name in _SHORT[1:])
-    if not 0 < low <= min(open_e8, close) <= max(open_e8, close) <= high or volume < 0:
+    open_e8, high, low, close, volume = map(parse_e8, cells[1:_N_SHORT])
+    if not (0 < low <= open_e8 <= high and low <= close <= high and volume >= 0):
         raise ValueError("open, high, low, close and volume contradict each other")
-    if "close_time" not in row:
-        return Bar(opened, _UNKNOWN, open_e8, high, low, close, volume, *([_UNKNOWN] * 4))
-    closed = int(row["close_time"]) // scale
-    if closed < opened:
-        raise ValueError("the bar closes before it opens")
-    quote, taker, taker_quote = (parse_e8(row[name]) for name in (_FULL[7], _FULL[9], _FULL[10]))
-    return Bar(
-        opened, closed, open_e8, high, low, close, volume, quote, int(row["number_of_trades"]), taker, taker_quote
-    )
+    if len(cells) == _N_SHORT:
+        return Bar(opened, _UNKNOWN, open_e8, high, low, close, volume, _UNKNOWN, _UNKNOWN, _UNKNOWN, _UNKNOWN)
+    closed, trades = int(cells[6]) // scale, int(cells[8])
+    if closed < opened or trades < 0:
+        raise ValueError("close time or number of trades cannot be true")
+    quote, taker, taker_quote = parse_e8(cells[7]), parse_e8(cells[9]), parse_e8(cells[10])
+    return Bar(opened, closed, open_e8, high, low, close, volume, quote, trades, taker, taker_quote)
+
+
+def _in_order(table: BarTable) -> BarTable:
+    """Sorted by open time; of equal ones the last."""
+    order = np.argsort(table.open_ms, kind="stable")
+    opens = table.open_ms[order]
+    last = np.append(opens[1:] != opens[:-1], True) if table.n else np.empty(0, dtype=np.bool_)
+    return BarTable(*(column[order][last] for column in table))

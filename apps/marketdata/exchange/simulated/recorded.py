@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections import Counter
 from functools import lru_cache
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -44,17 +42,18 @@ class RecordedMarket:
         self._digest = file.digest
         tick_e8, self._step_e8 = _finest(file.symbol, file.bars)
         self.specs = {file.symbol: _spec(file, self.interval_ms, tick_e8, self._step_e8)}
-        self._opens = [bar.open_ms for bar in file.bars]
+        self._opens: list[int] = file.bars.open_ms.tolist()
         self._raw = file.bars
         self._bar = lru_cache(maxsize=4096)(self._make_bar)
         self._path = lru_cache(maxsize=64)(self._make_path)
-        ends = [bar.open_ms + self.interval_ms if bar.close_ms < 0 else bar.close_ms + 1 for bar in file.bars]
         # A bar never reaches into the next one.
-        self.ends = [min(end, opened) for end, opened in zip(ends, [*self._opens[1:], ends[-1]], strict=True)]
+        nominal = np.where(file.bars.close_ms < 0, file.bars.open_ms + self.interval_ms, file.bars.close_ms + 1)
+        following = np.append(file.bars.open_ms[1:], nominal[-1:])
+        self.ends: list[int] = np.minimum(nominal, following).tolist()
 
     @property
     def n(self) -> int:
-        return len(self._raw)
+        return self._raw.n
 
     def key(self, symbol: str) -> int:
         return key_of(self.seed, self._digest)
@@ -80,9 +79,12 @@ class RecordedMarket:
     def path(self, symbol: str, open_ms: int) -> Path:
         return self._path(bisect_right(self._opens, open_ms) - 1)
 
+    def _row(self, row: int) -> Bar:
+        return Bar(*(int(column[row]) for column in self._raw))
+
     def _make_bar(self, row: int) -> Bar:
         """The file's bar; what its layout lacks is taken from the trades made for it."""
-        bar = self._raw[row]
+        bar = self._row(row)
         if bar.trades >= 0:
             return bar
         path = self._path(row)
@@ -96,7 +98,7 @@ class RecordedMarket:
         )
 
     def _make_path(self, row: int) -> Path:
-        bar, end_ms = self._raw[row], self.ends[row]
+        bar, end_ms = self._row(row), self.ends[row]
         rng = generator(key_of(self.seed, self._digest), bar.open_ms // 1000)
         tick_e8, step_e8 = self.specs[self.symbol].tick_e8, self._step_e8
         ticks = _prices(bar, tick_e8, step_e8, rng)
@@ -128,22 +130,26 @@ class RecordedMarket:
 
 def _interval_of(file: KlineFile) -> int:
     """The commonest distance between open times. Raises DataError when it is no known interval."""
-    steps = Counter(b.open_ms - a.open_ms for a, b in zip(file.bars, file.bars[1:], strict=False))
-    interval_ms = steps.most_common(1)[0][0] if steps else MINUTE_MS
+    steps, counts = np.unique(np.diff(file.bars.open_ms), return_counts=True)
+    interval_ms = int(steps[counts.argmax()]) if steps.size else MINUTE_MS
     if name_of(interval_ms) is None:
         raise DataError(f"{file.symbol}: bars {interval_ms} ms apart are no interval of the exchange")
     return interval_ms
 
 
-def _finest(symbol: str, bars: list[Bar]) -> tuple[int, int]:
+def _finest(symbol: str, bars: BarTable) -> tuple[int, int]:
     """Tick and step, in 1e-8, on which every price and volume of the file lies; today's rules where they are finer."""
     tick, step = (KNOWN[symbol].tick_e8, KNOWN[symbol].step_e8) if symbol in KNOWN else (E8, E8)
-    for bar in bars:
-        while any(price % tick for price in bar[2:6]):
-            tick //= 10
-        while bar.volume_e8 % step:
-            step //= 10
-    return tick, step
+    for prices in bars[2:6]:
+        tick = _grid(prices, tick)
+    return tick, _grid(bars.volume_e8, step)
+
+
+def _grid(values: np.ndarray, unit: int) -> int:
+    """The largest power of ten up to `unit` that divides all."""
+    while (values % unit).any():
+        unit //= 10
+    return unit
 
 
 def _spec(file: KlineFile, interval_ms: int, tick_e8: int, step_e8: int) -> Spec:
@@ -151,10 +157,10 @@ def _spec(file: KlineFile, interval_ms: int, tick_e8: int, step_e8: int) -> Spec
     while tick_e8 * step_e8 % E8:
         step_e8 *= 10
     base, quote = assets_of(file.symbol)
-    price = median(bar.close_e8 for bar in file.bars[:5000]) / E8
-    turnover = median(bar.volume_e8 for bar in file.bars[:5000]) / E8 * price
+    price = float(np.median(file.bars.close_e8[:5000])) / E8
+    turnover = float(np.median(file.bars.volume_e8[:5000])) / E8 * price
     minute = max(turnover * MINUTE_MS / interval_ms, price * step_e8 / E8 * 100)
-    return Spec(file.symbol, base, quote, tick_e8, step_e8, price, minute, minute * 0.05)
+    return Spec(file.symbol, base, quote, tick_e8, step_e8, price, minute, minute * 0.1)
 
 
 def _prices(bar: Bar, tick_e8: int, step_e8: int, rng: np.random.Generator) -> list[int]:
