@@ -14,7 +14,7 @@ from apps.web.permissions import require_access
 class LogInView(LoginView):
     """Name and password; leads back to where the browser came from."""
 
-    http_method_names = ["get", "head", "post", "options"]
+    http_method_names = ["get", "head", "post"]
     template_name = "accounts/login.html"
     redirect_authenticated_user = True
 

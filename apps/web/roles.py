@@ -92,7 +92,4 @@ ROLE_TABLE: dict[str, dict[str, Access]] = {
 
 def access_for(route_name: str | None, method: str) -> Access | None:
     """The least that a call needs; None where the table has no row, which denies everybody."""
-    row = ROLE_TABLE.get(route_name or "", {})
-    if method == "OPTIONS" and row:
-        return row.get("GET", Access.VIEWER)
-    return row.get("GET" if method == "HEAD" else method)
+    return ROLE_TABLE.get(route_name or "", {}).get("GET" if method == "HEAD" else method)

@@ -25,10 +25,42 @@ def test_an_invented_method_is_refused_and_makes_no_series(local: Client) -> Non
     assert not any(method.startswith("FOO") for method in methods)
 
 
-@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND"])
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "OPTIONS"])
 def test_methods_outside_the_list_are_a_405(local: Client, method: str) -> None:
     response = local.generic(method, "/test/echo")
     assert response.status_code == 405 and "GET" in response["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/api/flags", "GET, HEAD, POST"),
+        ("OPTIONS", "/api/docs", "GET, HEAD"),
+        ("GET", "/logout", "POST"),
+        ("PATCH", "/livez/", "GET, HEAD"),
+    ],
+)
+def test_a_method_without_a_row_in_the_table_is_a_405(local: Client, method: str, path: str, allowed: str) -> None:
+    response = local.generic(method, path, headers={"x-request-id": "abc"})
+    assert (response.status_code, response["Allow"], response["X-Request-ID"]) == (405, allowed, "abc")
+    assert response.json()["requestId"] == "abc"
+
+
+def test_trying_every_method_on_every_route_adds_few_series(local: Client) -> None:
+    def series() -> int:
+        return sum(len(family.samples) for family in REGISTRY.collect())
+
+    paths = ["/api/flags", "/api/health", "/metrics", "/login", "/livez"]
+    for method in ("GET", "HEAD", "POST"):
+        for path in paths:
+            local.generic(method, path)
+    before = series()
+    for number in range(20):
+        for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", f"X{number}"):
+            for path in paths:
+                local.generic(method, path)
+        local.get(f"/nothing/{number}")
+    assert series() - before < 40
 
 
 @pytest.mark.parametrize("offered", ["abc-123", "A.b_c", "x" * 64])
