@@ -51,7 +51,7 @@
   }
 
   function bannerText() {
-    if (failure === 401 || failure === 403) return "You are signed out. Sign in to see the desk again.";
+    if (failure === 401 || failure === 403) return "You are signed out. Reload this page to sign in.";
     if (failure !== null || sinceBeat() > STALE_MS) {
       const reason = typeof failure === "number" ? `the desk answered ${failure}` : "the desk does not answer";
       return `Connection lost: ${reason}. What you see is ${ageText(sinceBeat())} old. Trying again every 5 s.`;
