@@ -1,0 +1,58 @@
+"""The account as a decision reads it: one epoch, its positions, its counters. All reads happen under the lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Max
+
+from apps.engine.errors import IntegrityBreach
+from apps.execution.models import Account, Execution, Order, Position
+
+RATE_WINDOW_MS = 60_000
+
+
+@dataclass(frozen=True)
+class AccountState:
+    """The current epoch with its positions by symbol."""
+
+    account: Account
+    positions: dict[str, Position]
+
+    def position(self, symbol: str) -> Position:
+        """The row of a symbol, unsaved and flat where none was written yet."""
+        return self.positions.get(symbol) or Position(account=self.account, symbol=symbol)
+
+
+def account_state(*, using: str) -> AccountState:
+    """The newest epoch, its row locked where the database locks rows. Raises IntegrityBreach when none was opened."""
+    account = Account.objects.using(using).select_for_update().order_by("-epoch").first()
+    if account is None:
+        raise IntegrityBreach("the paper account was never opened")
+    rows = Position.objects.using(using).filter(account=account)
+    return AccountState(account, {row.symbol: row for row in rows})
+
+
+def orders_since(*, symbol: str, ts_ms: int, using: str) -> int:
+    """Orders of a symbol decided in (ts - 60 s, ts], in any epoch: a reset must not lift the throttle."""
+    window = {"decided_ts_ms__gt": ts_ms - RATE_WINDOW_MS, "decided_ts_ms__lte": ts_ms}
+    return Order.objects.using(using).filter(symbol=symbol, **window).count()
+
+
+def high_water_e8(*, account: Account, equity_e8: int, window_trades: int, using: str) -> int:
+    """The highest equity of the last trades since the breaker's window began, and of now."""
+    rows = Order.objects.using(using).filter(account=account, filled_e8__gt=0, number__gt=account.window_start_order)
+    recent = rows.order_by("-number").values_list("equity_after_e8", flat=True)[:window_trades]
+    return max([equity_e8, *recent])
+
+
+def next_attempt(*, symbol: str, bar_open_ms: int, using: str) -> int:
+    """The number of a decision that is not the autopilot's: 1, 2, … per symbol and bar."""
+    rows = Execution.objects.using(using).filter(symbol=symbol, bar_open_ms=bar_open_ms)
+    newest = rows.aggregate(newest=Max("attempt"))["newest"]
+    return max(newest or 0, 0) + 1
+
+
+def next_order_number(*, using: str) -> int:
+    newest = Order.objects.using(using).aggregate(newest=Max("number"))["newest"]
+    return (newest or 0) + 1

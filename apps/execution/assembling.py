@@ -1,0 +1,209 @@
+"""From rows, controls and market facts to the inputs of `decide`: integers in ticks and lots of the filter revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from django.conf import settings
+
+from apps.engine.decide import no_view
+from apps.engine.decision import (
+    FILL_BARS,
+    FILL_DEPTH,
+    SOURCE_PERSON,
+    SOURCE_ROUTER,
+    ArrivalRecord,
+    DecisionInputs,
+    Draw,
+    TermsRecord,
+)
+from apps.engine.desk import UNKNOWN_FILTERS, UNKNOWN_MARK, UNKNOWN_STATE, DeskRecord, LimitRecord
+from apps.engine.rng import philox_uniform_nb, symbol_id
+from apps.engine.run import rules_of
+from apps.engine.values import Book, Filters, IntArray2d
+from apps.execution.account import AccountState, high_water_e8, orders_since
+from apps.execution.controls import Controls, fallback_arm
+from apps.execution.facts import LEVELS_ARRIVAL, LEVELS_SEEN, MarketFacts
+from apps.execution.requests import Prepared
+from apps.strategy.fold import router_params
+
+YEAR_MS = 365 * 86_400_000
+VIEW_GRACE_MS = 20_000
+
+
+def decision_inputs(
+    *,
+    prepared: Prepared,
+    facts: MarketFacts,
+    state: AccountState,
+    controls: Controls,
+    filters: Mapping[str, Filters],
+    attempt: int,
+    using: str,
+) -> DecisionInputs:
+    """Everything `decide` reads. A symbol whose rules are unknown or inexact carries the bit that refuses orders."""
+    request = prepared.request
+    rules = filters[request.symbol]
+    record, arms, gates = (
+        (prepared.view.view.record, prepared.view.view.arms, prepared.view.view.gates) if prepared.view else no_view()
+    )
+    bids, asks = _rows(facts.arrival, rules, LEVELS_ARRIVAL)
+    seen_bids, seen_asks = _rows(prepared.seen, rules, LEVELS_SEEN)
+    desk = _desk(prepared=prepared, facts=facts, state=state, controls=controls, filters=filters, using=using)
+    return DecisionInputs(
+        symbol=request.symbol,
+        snapshot=prepared.view.snapshot_hash if prepared.view else None,
+        view=record,
+        arms=arms,
+        gates=gates,
+        desk=desk,
+        limits=limit_record(controls.limits, rules),
+        terms=_terms(prepared, state, controls, rules),
+        params=router_params(),
+        arrival=_arrival(facts, rules, bids, asks),
+        bids=bids,
+        asks=asks,
+        seen_ts_ms=prepared.seen.ts_ms if prepared.seen else 0,
+        seen_bids=seen_bids,
+        seen_asks=seen_asks,
+        arrival_ts_ms=facts.arrival.ts_ms if facts.arrival else 0,
+        filters=rules,
+        draw=draw_of(request.symbol, bar_open_ms(prepared, facts), attempt),
+    )
+
+
+def bar_open_ms(prepared: Prepared, facts: MarketFacts) -> int:
+    """The bar a decision belongs to: its view's, or for a person's order the one that is running."""
+    if prepared.view is not None:
+        return prepared.view.view.record.bar_open_ms
+    return facts.ts_ms // settings.INTERVAL_MS * settings.INTERVAL_MS
+
+
+def draw_of(symbol: str, opened_ms: int, attempt: int) -> Draw:
+    """The decision's uniform and its key."""
+    number = symbol_id(symbol)
+    u = float(philox_uniform_nb(settings.ROUTER_SEED, number, opened_ms, attempt))
+    return Draw(settings.ROUTER_SEED, number, opened_ms, attempt, u)
+
+
+def limit_record(limits: Mapping[str, int], rules: Filters) -> LimitRecord:
+    """The desk's limits and one symbol's exchange rules as guards read them."""
+    return LimitRecord(
+        limits["max_notional_e8"],
+        limits["symbol_notional_cap_e8"],
+        limits["max_drawdown_bps"],
+        limits["breaker_ms"],
+        limits["orders_per_minute"],
+        limits["stale_after_ms"],
+        settings.INTERVAL_MS + VIEW_GRACE_MS,
+        *rules_of(rules),
+    )
+
+
+def terms_record(*, source: int, unit_e8: int, controls: Controls, last_signal: float) -> TermsRecord:
+    """The settings and flags of a decision of the router."""
+    return TermsRecord(
+        source=source,
+        lots=0,
+        remainder_e8=0,
+        unit_e8=unit_e8,
+        fee_bps=settings.FEE_BPS,
+        slippage_scale=1,
+        rebalance_band_bps=int(settings.REBALANCE_BAND * 10_000),
+        weight_e9=10**9 // len(settings.SYMBOLS),
+        horizon_bars=settings.HORIZON_BARS,
+        bars_per_year=YEAR_MS // settings.INTERVAL_MS,
+        is_execution_on=int(bool(controls.flags["ExecutionRouter"])),
+        is_router_on=int(bool(controls.flags["StrategyRouter"])),
+        fallback_arm=fallback_arm(),
+        rehearsal_bps=controls.rehearsal_bps,
+        fill_kind=FILL_BARS if settings.FILLS == "bars" else FILL_DEPTH,
+        last_signal=last_signal,
+    )
+
+
+def _terms(prepared: Prepared, state: AccountState, controls: Controls, rules: Filters) -> TermsRecord:
+    request = prepared.request
+    position = state.position(request.symbol)
+    terms = terms_record(
+        source=request.source, unit_e8=rules.unit_e8, controls=controls, last_signal=position.last_signal
+    )
+    if request.source != SOURCE_PERSON:
+        return terms
+    return terms._replace(
+        lots=request.side * (request.quantity_e8 // rules.step_e8), remainder_e8=request.quantity_e8 % rules.step_e8
+    )
+
+
+def _desk(
+    *,
+    prepared: Prepared,
+    facts: MarketFacts,
+    state: AccountState,
+    controls: Controls,
+    filters: Mapping[str, Filters],
+    using: str,
+) -> DeskRecord:
+    symbol = prepared.request.symbol
+    cash = state.account.cash_e8
+    equity, other, unknown = cash, 0, 0
+    for name in sorted({symbol, *state.positions}):
+        quantity = state.position(name).quantity_e8
+        rules = filters.get(name)
+        mark = facts.marks.get(name)
+        if rules is None or not rules.is_exact() or quantity % rules.step_e8:
+            unknown |= UNKNOWN_FILTERS | UNKNOWN_MARK if quantity or name == symbol else 0
+            continue
+        if mark is None:
+            unknown |= UNKNOWN_MARK if quantity or name == symbol else 0
+            continue
+        value = quantity // rules.step_e8 * (mark // rules.tick_e8) * rules.unit_e8
+        equity += value
+        other += abs(value) if name != symbol else 0
+    if controls.trading_state is None:
+        unknown |= UNKNOWN_STATE
+    window = controls.limits["drawdown_window_trades"]
+    rules = filters[symbol]
+    return DeskRecord(
+        ts_ms=facts.ts_ms,
+        cash_e8=cash,
+        equity_e8=equity,
+        high_water_e8=high_water_e8(account=state.account, equity_e8=equity, window_trades=window, using=using),
+        position_lots=state.position(symbol).quantity_e8 // rules.step_e8,
+        mark_ticks=facts.marks.get(symbol, 0) // rules.tick_e8,
+        other_notional_e8=other,
+        orders_last_minute=orders_since(symbol=symbol, ts_ms=facts.ts_ms, using=using),
+        trading_state=controls.trading_state or 0,
+        breaker_until_ms=state.account.breaker_until_ms,
+        data_age_ms=facts.data_age_ms,
+        view_age_ms=_view_age(prepared, facts),
+        unknown=unknown,
+    )
+
+
+def _view_age(prepared: Prepared, facts: MarketFacts) -> int:
+    if prepared.request.source != SOURCE_ROUTER:
+        return 0
+    return facts.ts_ms - prepared.view.view.close_ms if prepared.view else -1
+
+
+def _arrival(facts: MarketFacts, rules: Filters, bids: IntArray2d, asks: IntArray2d) -> ArrivalRecord:
+    return ArrivalRecord(
+        bid_ticks=int(bids[0, 0]) if len(bids) else 0,
+        ask_ticks=int(asks[0, 0]) if len(asks) else 0,
+        open_ticks=facts.next_open_e8 // rules.tick_e8,
+        volume_lots=facts.next_volume_e8 // rules.step_e8,
+    )
+
+
+def _rows(book: Book | None, rules: Filters, levels: int) -> tuple[IntArray2d, IntArray2d]:
+    """Both sides as (ticks, lots) rows, best first; empty where there is no book."""
+    if book is None:
+        return np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64)
+    return _side(book.bids, rules, levels), _side(book.asks, rules, levels)
+
+
+def _side(side: tuple[tuple[int, int], ...], rules: Filters, levels: int) -> IntArray2d:
+    rows = [(price // rules.tick_e8, quantity // rules.step_e8) for price, quantity in side[:levels]]
+    return np.array(rows, np.int64).reshape(len(rows), 2)

@@ -1,0 +1,151 @@
+"""The desk on its own: pull closed bars, fold them, decide on the grid. One thread of the lease holder runs this."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import connections
+
+from apps.engine.decision import SOURCE_ROUTER
+from apps.engine.errors import TradedeskError, Unavailable
+from apps.engine.values import Bars
+from apps.engine.view import View
+from apps.execution import desk
+from apps.execution.equity import equity_record
+from apps.execution.models import Execution
+from apps.execution.requests import AUTOPILOT, DecisionRequest, Prepared
+from apps.marketdata import selectors as bars
+from apps.marketdata.market import market_view
+from apps.strategy.fold import Fold
+from apps.strategy.selectors import ViewRef
+from apps.strategy.services import regime_values, view_write
+
+log = logging.getLogger(__name__)
+GAP_WAIT_MS = 20_000
+POLL_S = 1.0
+
+
+class Autopilot:
+    """Folds and decides for every symbol of the watch list."""
+
+    def __init__(self) -> None:
+        self.folds = {symbol: Fold(symbol) for symbol in settings.SYMBOLS}
+        self.latest: dict[str, ViewRef] = {}
+        self.due: set[str] = set()
+        self._nudge = threading.Event()
+        self._stop = threading.Event()
+        self._equity_ms = 0
+
+    def warm(self, progress: Callable[[str], None] = lambda line: None) -> None:
+        """Rebuild every fold from stored bars and meet the stored view. The last closed bar is due at once.
+
+        Raises IntegrityBreach when a rebuilt view is not the stored one.
+        """
+        for symbol, fold in self.folds.items():
+            count = fold.rebuild()
+            progress(f"engine warmed: {symbol}, {count} bars")
+            if count:
+                self._keep(symbol, fold.observer.view())
+                self.due.add(symbol)
+
+    def nudge(self, *_: object) -> None:
+        """A bar was stored; called from any thread."""
+        self._nudge.set()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._nudge.set()
+
+    def run(self) -> None:
+        """Step at every nudge, and once a second, until stopped. A step that fails is logged and tried again."""
+        while not self._stop.is_set():
+            self._nudge.wait(POLL_S)
+            self._nudge.clear()
+            if self._stop.is_set():
+                break
+            try:
+                self.step()
+            except TradedeskError as error:
+                log.warning("autopilot: %s: %s", type(error).__name__, error)
+        connections.close_all()
+
+    def step(self) -> None:
+        """Fold what has come and decide what is due."""
+        for symbol, fold in self.folds.items():
+            self._pull(symbol, fold)
+        if settings.AUTOPILOT and self.due:
+            self._decide_due()
+        self._mark_equity()
+
+    def _pull(self, symbol: str, fold: Fold) -> None:
+        for bar in self.next_bars(symbol, fold):
+            view = self._keep(symbol, fold.advance(bar))
+            self.due.discard(symbol)
+            if view.is_grid:
+                self.due.add(symbol)
+
+    def next_bars(self, symbol: str, fold: Fold) -> list[Bars]:
+        """Stored bars after the fold's last, one by one. Stops before a hole that may still be filled."""
+        after = fold.last_open_ms
+        start = None if after is None else after + settings.INTERVAL_MS
+        block = bars.bars_load(symbol, settings.INTERVAL, start_ms=start)
+        found = []
+        for row in range(block.n):
+            bar = block.slice(row, row + 1)
+            opened = int(bar.open_time_ms[0])
+            if after is not None and opened != after + settings.INTERVAL_MS and not self._is_hole_old(after):
+                break
+            found.append(bar)
+            after = opened
+        return found
+
+    def _is_hole_old(self, last_open_ms: int) -> bool:
+        """Whether the bar after this one should have closed 20 s of market time ago."""
+        return market_view().now_ms() >= last_open_ms + 2 * settings.INTERVAL_MS + GAP_WAIT_MS
+
+    def _keep(self, symbol: str, view: View) -> View:
+        fold = self.folds[symbol]
+        regime = regime_values(fold.observer.regime(), is_enabled=fold.is_bocpd)
+        digest = view_write(view=view, regime=regime, ts_ms=view.close_ms)
+        self.latest[symbol] = ViewRef(view, digest, regime)
+        return view
+
+    def _decide_due(self) -> None:
+        """Freeze every due symbol first, then wait and commit one after another: none waits on another's commit."""
+        prepared: list[Prepared] = []
+        for symbol in settings.SYMBOLS:
+            if symbol in self.due and self._may_decide(symbol):
+                request = DecisionRequest(symbol=symbol, source=SOURCE_ROUTER, actor=AUTOPILOT, reason="grid bar")
+                market = market_view()
+                prepared.append(Prepared(request, self.latest[symbol], market.book(symbol), market.now_ms()))
+        for item in prepared:
+            try:
+                desk.commit(item, desk.wait_for_arrival(item))
+            except Unavailable as error:
+                log.warning("no decision on %s: %s", item.request.symbol, error)
+                continue
+            self.due.discard(item.request.symbol)
+
+    def _may_decide(self, symbol: str) -> bool:
+        """Not before the market's time and the symbol's book are known, nor twice on one bar."""
+        market = market_view()
+        if not market.clock.is_set or market.book(symbol) is None:
+            return False
+        opened = self.latest[symbol].view.record.bar_open_ms
+        if Execution.objects.filter(symbol=symbol, bar_open_ms=opened, attempt=0).exists():
+            self.due.discard(symbol)
+            return False
+        return True
+
+    def _mark_equity(self) -> None:
+        """One equity point per bar that every symbol has folded."""
+        views = [ref.view for ref in self.latest.values()]
+        if len(views) < len(self.folds):
+            return
+        closed_ms = min(view.close_ms for view in views)
+        if closed_ms > self._equity_ms:
+            equity_record(ts_ms=closed_ms)
+            self._equity_ms = closed_ms

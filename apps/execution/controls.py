@@ -1,0 +1,64 @@
+"""The controls of a decision: read in one SELECT, typed, and failing closed where one is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from apps.audit import selectors as audit
+from apps.engine.errors import Unavailable
+from apps.engine.policies import arms
+from apps.engine.reasons import TradingState
+from apps.flags import selectors as flags
+from apps.risk.limits import LIMITS
+
+_HALTED = int(TradingState.HALTED)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Flags, limits and trading state as one decision sees them. `sequence` is the newest record they come from."""
+
+    flags: dict[str, Any]
+    limits: dict[str, int]
+    trading_state: int | None
+    rehearsal_bps: int
+    sequence: int
+
+
+def controls_read(*, symbol: str, halted: str | None, using: str) -> Controls:
+    """The controls that hold now. `halted` is what the kill fence knows; an unreadable state is None."""
+    current = audit.controls_current(using=using)
+    values = {key: entry.value for key, entry in current.items()}
+    canary = values.get("canary") or {}
+    return Controls(
+        flags=flags.flags_of_controls(values),
+        limits=_limits_of(values),
+        trading_state=_HALTED if halted is not None else _state_of(values, symbol),
+        rehearsal_bps=int(canary.get("weight_bps", canary.get("weightBps", 0))),
+        sequence=max((entry.sequence for entry in current.values()), default=0),
+    )
+
+
+def _limits_of(values: dict[str, Any]) -> dict[str, int]:
+    """Every limit; a desk whose limits were never seeded takes no decision."""
+    missing = [name for name in LIMITS if f"limit.{name}" not in values]
+    if missing:
+        raise Unavailable(f"no limit {missing[0]} is in force: the controls were never seeded")
+    return {name: int(values[f"limit.{name}"]) for name in LIMITS}
+
+
+def _state_of(values: dict[str, Any], symbol: str) -> int | None:
+    """The safer of the desk's and the symbol's state; None when the desk's was never set or cannot be read."""
+    names = [values.get("state.desk"), values.get(f"state.symbol.{symbol}", "ACTIVE")]
+    if any(name not in TradingState.__members__ for name in names):
+        return None
+    return max(int(TradingState[name]) for name in names)
+
+
+def fallback_arm() -> int:
+    """Position of FALLBACK_POLICY among the arms; -1 when no policy has that name."""
+    names = [policy.policy_id for policy in arms()]
+    return names.index(settings.FALLBACK_POLICY) if settings.FALLBACK_POLICY in names else -1

@@ -1,0 +1,55 @@
+"""What the market tells a decision: marks, books, ages. Read once under the lock, then only passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from apps.engine.values import Book
+from apps.marketdata.market import MarketView, market_view
+
+LEVELS_ARRIVAL = 20
+LEVELS_SEEN = 5
+
+
+@dataclass(frozen=True)
+class MarketFacts:
+    """Marks are exact (1e-8 quote); a symbol that is not in `marks` cannot be marked now. Age -1 means unknown.
+
+    Under FILLS=bars, `next_open_e8` and `next_volume_e8` are those of the bar after the view's, 0 where it never came.
+    """
+
+    ts_ms: int
+    marks: dict[str, int] = field(default_factory=dict)
+    data_age_ms: int = -1
+    seen: Book | None = None
+    arrival: Book | None = None
+    next_open_e8: int = 0
+    next_volume_e8: int = 0
+
+
+def mid_e8(book: Book) -> int:
+    """Mid price, rounded down."""
+    return (book.bids[0][0] + book.asks[0][0]) // 2
+
+
+def live_facts(symbol: str, *, seen: Book | None, arrival: Book | None, view: MarketView | None = None) -> MarketFacts:
+    """The facts of the moment, by the market clock. The decision's own symbol is marked by its arrival book."""
+    market = view or market_view()
+    now_ms = market.now_ms()
+    stale_ms = settings.STALE_AFTER_MS
+    marks = {}
+    for name in market.symbols():
+        quote = market.quote(name)
+        if quote is not None and 0 <= now_ms - quote.ts_ms <= stale_ms:
+            marks[name] = (quote.bid_e8 + quote.ask_e8) // 2
+    age = -1
+    if arrival is not None and arrival.bids and arrival.asks:
+        # A frozen exchange may go on sending books: its own event times say when it last knew anything.
+        age = max(0, now_ms - arrival.ts_ms)
+        if market.is_stale(symbol, stale_ms):
+            age = max(age, stale_ms + 1)
+        if age <= stale_ms:
+            marks[symbol] = mid_e8(arrival)
+    return MarketFacts(now_ms, marks, age, seen, arrival)

@@ -1,0 +1,225 @@
+"""Write one decision: rows of the book, what risk shows, and last of all its audit record."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from django.conf import settings
+
+from apps.audit import services as audit
+from apps.engine.decision import Decision, DecisionInputs
+from apps.engine.gate import GATE_GUARDS
+from apps.engine.guards.rolling_drawdown import drawdown_bps_nb
+from apps.engine.portfolio import PositionRecord, position_after
+from apps.engine.reasons import Reason, Status, Verdict
+from apps.engine.record import ARM_NAMES, SOURCES, context_section, inputs_out, null_reasons, sections
+from apps.engine.view import View
+from apps.execution.account import AccountState, next_order_number
+from apps.execution.answers import ORDER_STATUS, answer_bytes, answer_document, content_key
+from apps.execution.models import Execution, Fill, IdempotencyKey, Order, Position
+from apps.execution.requests import Answer, Prepared
+from apps.risk import services as risk
+
+KIND = "execution.decision"
+ENGINE_VERSIONS = {"numba": version("numba"), "numpy": version("numpy")}
+
+
+def decision_record(
+    *, prepared: Prepared, inputs: DecisionInputs, decision: Decision, state: AccountState, sequence: int, using: str
+) -> Answer:
+    """Write everything a decision changes, in one order, and answer. The caller holds fence and transaction."""
+    request, ints = prepared.request, decision.ints
+    execution_id = "ex" + content_key(state.account.epoch, request.symbol, ints.bar_open_ms, inputs.draw.attempt)
+    order_id = "od" + content_key(execution_id, 0) if ints.sent_lots > 0 else None
+    view = prepared.view.view if prepared.view else None
+    parts = sections(inputs, view, decision)
+    draft = audit.audit_draft(
+        kind=KIND,
+        actor=request.actor,
+        ts_ms=ints.ts_ms,
+        body=_body(prepared, inputs, view, decision, parts, execution_id, order_id, sequence),
+        using=using,
+    )
+    document = answer_document(
+        execution_id=execution_id,
+        order_id=order_id,
+        inputs=inputs,
+        decision=decision,
+        sections=parts,
+        audit_id=draft.entry.audit_id,
+        content_hash=draft.entry.content_hash,
+    )
+    answer = Answer(200, answer_bytes(document))
+    execution = Execution(
+        execution_id=execution_id,
+        account=state.account,
+        symbol=request.symbol,
+        source=SOURCES[request.source],
+        bar_open_ms=inputs.draw.bar_open_ms,
+        attempt=inputs.draw.attempt,
+        status=Status(ints.status).name.lower(),
+        reason=Reason(ints.reason).code if ints.reason else None,
+        policy_id=ARM_NAMES[ints.arm] if ints.arm >= 0 else None,
+        ts_ms=ints.ts_ms,
+        answer=answer.body,
+        audit_id=draft.entry.audit_id,
+        audit_sequence=draft.entry.sequence,
+    )
+    execution.save(using=using, force_insert=True)
+    if order_id is not None:
+        _write_order(execution, order_id, prepared, inputs, decision, state, using)
+    _write_account(inputs, decision, state, using)
+    _push_down(inputs, decision, state, draft.entry.sequence, using)
+    if request.idempotency is not None:
+        IdempotencyKey(
+            scope=request.idempotency.scope,
+            key=request.idempotency.key,
+            fingerprint=request.idempotency.fingerprint,
+            status=answer.status,
+            answer=answer.body,
+            ts_ms=ints.ts_ms,
+        ).save(using=using, force_insert=True)
+    audit.audit_write(draft)
+    return answer
+
+
+def _body(
+    prepared: Prepared,
+    inputs: DecisionInputs,
+    view: View | None,
+    decision: Decision,
+    parts: dict[str, Any],
+    execution_id: str,
+    order_id: str | None,
+    sequence: int,
+) -> dict[str, Any]:
+    request = prepared.request
+    return {
+        "symbol": request.symbol,
+        "executionId": execution_id,
+        "orderId": order_id,
+        "reason": request.reason,
+        "controlsSequence": sequence,
+        "preparedTsMs": prepared.t0_ms,
+        "context": context_section(inputs, view),
+        **parts,
+        "versions": {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS},
+        "inputs": inputs_out(inputs),
+        "nullReasons": null_reasons(inputs, decision),
+    }
+
+
+def _write_order(
+    execution: Execution,
+    order_id: str,
+    prepared: Prepared,
+    inputs: DecisionInputs,
+    decision: Decision,
+    state: AccountState,
+    using: str,
+) -> None:
+    ints, filters, request = decision.ints, inputs.filters, prepared.request
+    side = "BUY" if ints.side > 0 else "SELL"
+    order = Order(
+        number=next_order_number(using=using),
+        order_id=order_id,
+        account=state.account,
+        execution=execution,
+        client_order_id=request.client_order_id or order_id,
+        symbol=request.symbol,
+        side=side,
+        type="MARKET",
+        time_in_force="IOC",
+        quantity_e8=ints.sent_lots * filters.step_e8,
+        filled_e8=ints.filled_lots * filters.step_e8,
+        status=ORDER_STATUS[Status(ints.status)],
+        reason=Reason(ints.reason).code if ints.reason else None,
+        decided_ts_ms=ints.ts_ms,
+        arrived_ts_ms=inputs.arrival_ts_ms,
+        equity_after_e8=ints.equity_after_e8,
+    )
+    order.save(using=using, force_insert=True)
+    fills = [
+        Fill(
+            order=order,
+            account=state.account,
+            symbol=request.symbol,
+            side=side,
+            price_e8=ticks * filters.tick_e8,
+            quantity_e8=lots * filters.step_e8,
+            notional_e8=ticks * lots * filters.unit_e8,
+            fee_e8=fee_e8,
+            ts_ms=ints.ts_ms,
+        )
+        for ticks, lots, fee_e8 in decision.fills
+    ]
+    Fill.objects.using(using).bulk_create(fills)
+    _write_position(inputs, decision, state, using, is_router=request.source == 0)
+
+
+def _write_position(
+    inputs: DecisionInputs, decision: Decision, state: AccountState, using: str, *, is_router: bool
+) -> None:
+    row: Position = state.position(inputs.symbol)
+    step, unit = inputs.filters.step_e8, inputs.filters.unit_e8
+    record = PositionRecord(row.quantity_e8 // step, row.cost_e8, row.realized_e8, row.fees_e8)
+    for ticks, lots, fee_e8 in decision.fills:
+        record = position_after(record, side=decision.ints.side, lots=lots, ticks=ticks, unit_e8=unit, fee_e8=fee_e8)
+    row.quantity_e8 = record.lots * step
+    row.cost_e8, row.realized_e8, row.fees_e8 = record.cost_e8, record.realized_e8, record.fees_e8
+    if is_router:
+        row.last_signal = decision.floats.signal
+    row.updated_ts_ms = decision.ints.ts_ms
+    row.save(using=using)
+
+
+def _write_account(inputs: DecisionInputs, decision: Decision, state: AccountState, using: str) -> None:
+    """The row of the epoch, when the decision changed it."""
+    account, ints = state.account, decision.ints
+    before = (account.cash_e8, account.fees_e8, account.breaker_until_ms, account.window_start_order)
+    account.cash_e8 = ints.cash_after_e8
+    account.fees_e8 += ints.fee_e8
+    account.breaker_until_ms = ints.breaker_until_ms
+    if ints.is_rearmed:
+        sent = 1 if ints.sent_lots > 0 else 0
+        account.window_start_order = next_order_number(using=using) - 1 - sent
+    after = (account.cash_e8, account.fees_e8, account.breaker_until_ms, account.window_start_order)
+    if after != before:
+        account.save(using=using)
+
+
+def _push_down(inputs: DecisionInputs, decision: Decision, state: AccountState, sequence: int, using: str) -> None:
+    """Usage, guard events and the breaker, for risk to show without looking up."""
+    ints, symbol = decision.ints, inputs.symbol
+    notional = abs(ints.position_after_lots) * ints.mark_ticks * inputs.filters.unit_e8
+    sent = 1 if ints.sent_lots > 0 else 0
+    risk.usage_record(
+        symbol=symbol,
+        notional_e8=notional,
+        ts_ms=ints.ts_ms,
+        orders_last_minute=inputs.desk.orders_last_minute + sent,
+        using=using,
+    )
+    for guard, (verdict, observed, limit, is_unknown) in zip(GATE_GUARDS, decision.findings, strict=False):
+        if verdict != Verdict.ALLOW:
+            risk.guard_event_record(
+                symbol=symbol,
+                guard=guard.name,
+                reason=guard.reason if verdict != Verdict.REDUCE else guard.reduce_reason,
+                verdict=Verdict(verdict),
+                observed=None if is_unknown else observed,
+                limit=limit,
+                audit_sequence=sequence,
+                ts_ms=ints.ts_ms,
+                using=using,
+            )
+    if ints.is_tripped:
+        risk.breaker_record(
+            tripped_at_ms=ints.ts_ms,
+            until_ms=ints.breaker_until_ms,
+            drawdown_bps=drawdown_bps_nb(ints.equity_before_e8, ints.high_water_e8),
+            reason="rolling drawdown",
+            window_start_fill=state.account.window_start_order,
+            using=using,
+        )

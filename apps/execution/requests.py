@@ -1,0 +1,56 @@
+"""What is asked of the desk, and what was frozen when it was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apps.engine.values import Book
+from apps.strategy.selectors import ViewRef
+
+AUTOPILOT = "autopilot"
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """The caller's key: the same key and fingerprint give the same answer, another fingerprint is refused."""
+
+    scope: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class DecisionRequest:
+    """One decision to take. `source` is one of engine.decision.SOURCE_*; side and quantity are a person's order."""
+
+    symbol: str
+    source: int
+    actor: str
+    reason: str = ""
+    side: int = 0
+    quantity_e8: int = 0
+    client_order_id: str = ""
+    idempotency: Idempotency | None = None
+
+    @property
+    def is_autopilot(self) -> bool:
+        return self.actor == AUTOPILOT
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Frozen before the wait: the view a decision rests on (None for a person's order) and the book seen at t0."""
+
+    request: DecisionRequest
+    view: ViewRef | None
+    seen: Book | None
+    t0_ms: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the caller gets: an HTTP status and the exact bytes, new or stored under the same key before."""
+
+    status: int
+    body: bytes
+    is_repeat: bool = False

@@ -1,0 +1,138 @@
+"""Writes of the execution room; everything that trades goes through `decide_and_record`, the decision transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from apps.audit import services as audit
+from apps.engine.decide import decide
+from apps.engine.decision import SOURCE_ROUTER
+from apps.engine.errors import Conflict, InvalidInput, Unavailable
+from apps.engine.values import E8, Filters
+from apps.execution.account import account_state, next_attempt
+from apps.execution.assembling import bar_open_ms, decision_inputs
+from apps.execution.controls import controls_read
+from apps.execution.facts import MarketFacts
+from apps.execution.models import Account, Execution, IdempotencyKey, Position
+from apps.execution.recording import decision_record
+from apps.execution.requests import Answer, Idempotency, Prepared
+from apps.marketdata import selectors as market
+from apps.risk import fence
+
+RESET_WORD = "RESET"
+
+
+class KeyReused(InvalidInput):
+    """The idempotency key was used before with another request."""
+
+
+def decide_and_record(
+    *, prepared: Prepared, read_facts: Callable[[], MarketFacts], using: str = DEFAULT_DB_ALIAS
+) -> Answer:
+    """Commit one decision: read under the locks, decide, write, audit.
+
+    A key that was answered before gives the same bytes and decides nothing. When the kill switch is engaged the
+    decision is recorded as refused; only a confirmed flatten passes. Raises Unavailable when there is no account, no
+    filters or no market time; then nothing is written.
+    """
+    with fence.shared(using=using, allow_halted=True) as passage:
+        stored = answer_stored(prepared, using=using)
+        if stored is not None:
+            return stored
+        facts = read_facts()
+        state = account_state(using=using)
+        controls = controls_read(symbol=prepared.request.symbol, halted=passage.halted, using=using)
+        attempt = 0
+        if not prepared.request.is_autopilot:
+            opened = bar_open_ms(prepared, facts)
+            attempt = next_attempt(symbol=prepared.request.symbol, bar_open_ms=opened, using=using)
+        inputs = decision_inputs(
+            prepared=prepared,
+            facts=facts,
+            state=state,
+            controls=controls,
+            filters=filters_by_symbol(prepared.request.symbol, state.positions),
+            attempt=attempt,
+            using=using,
+        )
+        decision = decide(inputs)
+        return decision_record(
+            prepared=prepared,
+            inputs=inputs,
+            decision=decision,
+            state=state,
+            sequence=controls.sequence,
+            using=using,
+        )
+
+
+def answer_stored(prepared: Prepared, *, using: str) -> Answer | None:
+    """The answer this request got before: by its key, or for the autopilot by symbol and bar."""
+    request = prepared.request
+    if request.is_autopilot and request.source == SOURCE_ROUTER and prepared.view is not None:
+        opened = prepared.view.view.record.bar_open_ms
+        row = Execution.objects.using(using).filter(symbol=request.symbol, bar_open_ms=opened, attempt=0).first()
+        return Answer(200, bytes(row.answer), is_repeat=True) if row else None
+    if request.idempotency is None:
+        return None
+    return answer_of_key(request.idempotency, using=using)
+
+
+def answer_of_key(idempotency: Idempotency, *, using: str = DEFAULT_DB_ALIAS) -> Answer | None:
+    """The stored answer of a key. Raises KeyReused when it belongs to another request."""
+    row = IdempotencyKey.objects.using(using).filter(scope=idempotency.scope, key=idempotency.key).first()
+    if row is None:
+        return None
+    if row.fingerprint != idempotency.fingerprint:
+        raise KeyReused("this key was used before with another body", field="Idempotency-Key")
+    return Answer(row.status, bytes(row.answer), is_repeat=True)
+
+
+def filters_by_symbol(symbol: str, positions: Mapping[str, Position]) -> dict[str, Filters]:
+    """The rules in force for the symbol and for everything held. Raises Unavailable when the symbol has none."""
+    rules = {info.symbol: info.filters for info in market.watch_list()}
+    for name, row in positions.items():
+        if name not in rules and row.quantity_e8:
+            rules[name] = market.filters_current(name)
+    if symbol not in rules:
+        raise Unavailable(f"the exchange's rules for {symbol} are not known yet")
+    return rules
+
+
+@transaction.atomic
+def account_open(*, ts_ms: int, actor: str = "system", reason: str = "first start") -> Account | None:
+    """Open the first epoch; None when there is one already."""
+    if Account.objects.exists():
+        return None
+    return _epoch_start(epoch=1, ts_ms=ts_ms, actor=actor, reason=reason)
+
+
+def account_reset(*, actor: str, reason: str, confirmation: str | None, ts_ms: int) -> Account:
+    """Start a new epoch with fresh cash. Open positions must be flattened first; the old epoch stays as it was."""
+    if confirmation != RESET_WORD:
+        raise InvalidInput(f"type {RESET_WORD} to confirm", field="confirmation")
+    with fence.exclusive():
+        state = account_state(using=DEFAULT_DB_ALIAS)
+        held = sorted(name for name, row in state.positions.items() if row.quantity_e8)
+        if held:
+            raise Conflict(f"flatten {', '.join(held)} before the account is reset")
+        return _epoch_start(epoch=state.account.epoch + 1, ts_ms=ts_ms, actor=actor, reason=reason)
+
+
+def _epoch_start(*, epoch: int, ts_ms: int, actor: str, reason: str) -> Account:
+    cash_e8 = int(Decimal(settings.INITIAL_CASH) * E8)
+    account = Account.objects.create(
+        epoch=epoch, started_ts_ms=ts_ms, reason=reason, initial_cash_e8=cash_e8, cash_e8=cash_e8
+    )
+    audit.audit_append(
+        kind="execution.epoch",
+        actor=actor,
+        ts_ms=ts_ms,
+        body={"epoch": epoch, "reason": reason, "initialCashE8": str(cash_e8)},
+        controls={"account.epoch": epoch},
+    )
+    return account

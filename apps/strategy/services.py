@@ -1,0 +1,71 @@
+"""Writes of the strategy room: one view per symbol and bar, and what its fold met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from apps.audit import services as audit
+from apps.engine.errors import IntegrityBreach
+from apps.engine.regime import RegimeSummary
+from apps.engine.view import View, snapshot_bytes
+from apps.strategy.models import FoldControl
+from apps.strategy.models import View as ViewRow
+
+
+@transaction.atomic
+def view_write(*, view: View, regime: dict[str, Any], ts_ms: int) -> str:
+    """Keep the view of a bar and its snapshot; the hash of the snapshot.
+
+    A view written again must be the same: a different state on the same engine means that bars or control rows were
+    changed, and raises IntegrityBreach.
+    """
+    digest = audit.snapshot_put(body=snapshot_bytes(view))
+    row, is_new = ViewRow.objects.get_or_create(
+        symbol=view.symbol,
+        interval=settings.INTERVAL,
+        bar_open_ms=view.record.bar_open_ms,
+        defaults={
+            "is_grid": view.is_grid,
+            "snapshot_hash": digest,
+            "state_hash": view.state_hash,
+            "engine_hash": settings.ENGINE_HASH,
+            "regime": regime,
+            "written_ts_ms": ts_ms,
+        },
+    )
+    if not is_new and row.engine_hash == settings.ENGINE_HASH and row.state_hash != view.state_hash:
+        raise IntegrityBreach(
+            f"{view.symbol}: the view of the bar opening at {view.record.bar_open_ms} was {row.state_hash[:12]} "
+            f"when it was stored and is {view.state_hash[:12]} when rebuilt"
+        )
+    return digest if is_new else row.snapshot_hash
+
+
+@transaction.atomic
+def fold_control_note(*, symbol: str, bar_open_ms: int, kind: str, value: int) -> bool:
+    """Keep a fact that the fold depends on from a bar on; False when it is known already."""
+    key = {"symbol": symbol, "interval": settings.INTERVAL, "bar_open_ms": bar_open_ms, "kind": kind}
+    _, is_new = FoldControl.objects.get_or_create(**key, defaults={"value": value})
+    if is_new:
+        body = {"symbol": symbol, "interval": settings.INTERVAL, "barOpenMs": bar_open_ms, "value": value}
+        audit.audit_append(kind=f"strategy.fold_{kind}", actor="system", ts_ms=bar_open_ms, body=body)
+    return is_new
+
+
+def regime_values(summary: RegimeSummary, *, is_enabled: bool) -> dict[str, Any]:
+    """A regime summary as plain JSON values; what is undefined is null."""
+    values = {name: _plain(value) for name, value in summary._asdict().items()}
+    return {**values, "enabled": is_enabled}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and value - value != 0.0:
+        return None
+    return value

@@ -1,0 +1,6 @@
+"""Routes of the strategy room."""
+
+from apps.strategy import api
+from apps.web.routes import route
+
+urlpatterns = [route("api/regime/state", api.RegimeStateView, name="regime-state")]
