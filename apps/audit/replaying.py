@@ -36,7 +36,7 @@ class NotADecision(Conflict):
 
 
 def is_decision(record: StoredRecord) -> bool:
-    """Decisions carry the inputs they were taken on; control changes do not."""
+    """Whether there is anything to recompute: decisions carry the inputs they were taken on."""
     return record.inputs_hash != ""
 
 
@@ -57,6 +57,8 @@ def _differences(record: StoredRecord, load_snapshot: Callable[[str], bytes]) ->
 
     try:
         found = replay(record.kind, record.content, load_snapshot)
-    except TradedeskError as error:
-        return [Differing("inputs", None, str(error))]
+    except (TradedeskError, KeyError, IndexError, TypeError, ValueError) as error:
+        return [Differing("inputs", None, f"cannot be used: {type(error).__name__}: {error}")]
+    except LookupError as error:
+        raise NotADecision(f"{record.audit_id} is not a decision: {error}") from error
     return [Differing(difference.path, difference.recorded, difference.recomputed) for difference in found]

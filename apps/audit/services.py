@@ -108,9 +108,7 @@ def audit_draft(
     audit_id = digest_id(ID_PREFIX, content_hash)
     row = (sequence, audit_id, kind, content.get("symbol") or "", ts_ms, actor, stored)
     entry = AuditEntry(audit_id, sequence, content_hash, record_hash)
-    return AuditDraft(
-        entry, (*row, inputs_hash, content_hash, previous_hash, record_hash), dict(controls or {}), using
-    )
+    return AuditDraft(entry, (*row, inputs_hash, content_hash, previous_hash, record_hash), dict(controls or {}), using)
 
 
 def audit_write(draft: AuditDraft) -> AuditEntry:

@@ -63,9 +63,9 @@ class Walk:
         self.sequence, self.record_hash = row.sequence, row.record_hash
         for key, value in content.get("controls", {}).items():
             self.controls[key] = ControlValue(value, row.sequence)
-        snapshot = content.get("inputs", {}).get("snapshotHash")
-        if snapshot is not None:
-            self.snapshots[snapshot] = row.sequence
+        snapshot = content.get("inputs", {}).get("snapshot")
+        if snapshot:
+            self.snapshots[str(snapshot)] = row.sequence
 
 
 def _broken(row: StoredRecord, where: str, detail: str) -> Broken:

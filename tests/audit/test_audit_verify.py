@@ -236,7 +236,7 @@ def test_a_changed_control_is_named(
 
 def test_a_damaged_or_missing_snapshot_is_named(append: Callable[..., Any], attacker: Callable[..., None]) -> None:
     digest = services.snapshot_put(body=b"posterior")
-    append({"inputs": {"snapshotHash": digest}})
+    append({"inputs": {"snapshot": digest}})
     append()
     assert selectors.audit_verify().intact
     attacker("UPDATE audit_snapshot SET body = x'00'")

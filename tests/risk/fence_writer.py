@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -27,4 +28,4 @@ if __name__ == "__main__":
             with fence.shared():
                 audit_append(kind="probe", actor="writer", ts_ms=1, body={})
         except fence.Halted:
-            continue
+            time.sleep(0.001)

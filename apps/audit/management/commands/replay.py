@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.audit.records import StoredRecord
-from apps.audit.replaying import ReplayResult, is_decision, replay_record
+from apps.audit.replaying import NotADecision, ReplayResult, replay_record
 from apps.audit.selectors import audit_after, audit_get, audit_latest
 from apps.engine.errors import UnknownName
 
@@ -32,12 +32,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         replayed = skipped = different = 0
         for record in _records(options):
-            if not is_decision(record):
+            try:
+                result = replay_record(record)
+            except NotADecision as error:
                 skipped += 1
                 if options["id"]:
-                    self.stdout.write(f"{record.audit_id} is not a decision ({record.kind})")
+                    self.stdout.write(str(error))
                 continue
-            result = replay_record(record)
             replayed += 1
             if not result.matches:
                 different += 1

@@ -1,0 +1,13 @@
+"""Routes of the guards."""
+
+from __future__ import annotations
+
+from apps.risk.api import GuardsStateView, KillSwitchView, LimitsView, TradingStateView
+from apps.web.routes import route
+
+urlpatterns = [
+    route("api/guards/state", GuardsStateView, name="guards-state"),
+    route("api/guards/kill-switch", KillSwitchView, name="guards-kill-switch"),
+    route("api/guards/trading-state", TradingStateView, name="guards-trading-state"),
+    route("api/guards/limits", LimitsView, name="guards-limits"),
+]
