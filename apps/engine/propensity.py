@@ -21,14 +21,15 @@ from apps.engine.values import Array1d, Array2d, IntArray1d
 
 STATUS_OK = 0
 STATUS_NOT_FINITE = 1  # NaN or infinity where a number is needed
-STATUS_BAD_PARAMETER = 2  # out of its range: df < 8, a negative scale, eps outside [0, 1], a work array too small
+STATUS_BAD_PARAMETER = 2  # out of its range: df < 8, a negative scale, eps outside [0, 1], a wrong shape
 STATUS_NO_ARM = 3  # nothing is admissible
-STATUS_MESH = 4  # scales too far apart, or too small beside their locations, for the mesh
+STATUS_MESH = 4  # a scale below 1e-7 of its location, or scales too far apart for the mesh
 STATUS_SELF_CHECK = 5  # the probabilities do not sum to 1 within 1e-7
 NO_CHOICE = -1
 
 MAX_ARMS = 64
 SELF_CHECK = 1e-7
+SHARPEST = 1e-7
 QUANTUM = 1.0 / 1073741824.0
 QUANTA = 1073741824.0
 TWO_52 = 4503599627370496.0
@@ -55,10 +56,14 @@ def thompson_probabilities_nb(
     """Write P(choice is the maximum) into p_out, summing to 1 up to rounding. Tied point masses: the lowest index."""
     _clear_nb(p_out)
     status = _check_arms_nb(loc, scale, df, admissible, cash_admissible, cash_loc, nodes_work)
+    if p_out.shape[0] != loc.shape[0] + 1:
+        status = STATUS_BAD_PARAMETER
     if status != STATUS_OK:
         return status
     floor_index, floor = _best_point_nb(loc, scale, admissible, cash_admissible, cash_loc)
     low, high, n_live, last_live = extent_nb(loc, scale, df, admissible, floor_index >= 0, floor, nodes_work)
+    if n_live == 0 and floor_index < 0:
+        return STATUS_MESH
     if n_live == 0 or (n_live == 1 and floor_index < 0):
         p_out[floor_index if n_live == 0 else last_live] = 1.0
         return STATUS_OK
@@ -82,6 +87,8 @@ def thompson_probabilities_nb(
 def one_hot_nb(score: Array1d, admissible: IntArray1d, cash_admissible: int, cash_score: float, p_out: Array1d) -> int:
     """Write 1 for the highest admissible score and 0 elsewhere; ties go to the lowest index, so cash loses them."""
     _clear_nb(p_out)
+    if admissible.shape[0] != score.shape[0] or p_out.shape[0] != score.shape[0] + 1:
+        return STATUS_BAD_PARAMETER
     best, highest = NO_CHOICE, -math.inf
     for k in range(score.shape[0]):
         if admissible[k] == 0:
@@ -111,6 +118,8 @@ def mix_probabilities_nb(p: Array1d, admissible: IntArray1d, cash_admissible: in
     """
     n_arms = admissible.shape[0]
     status, n_admissible, mass = _check_mix_nb(p, admissible, cash_admissible, eps)
+    if p_out.shape[0] != n_arms + 1:
+        status = STATUS_BAD_PARAMETER
     if status != STATUS_OK:
         _clear_nb(p_out)
         return status
@@ -172,7 +181,9 @@ def _check_arms_nb(
     work: Array2d,
 ) -> int:
     n_arms = loc.shape[0]
-    if n_arms > MAX_ARMS or work.shape[0] < ARM_ROWS + 2 * n_arms or work.shape[1] < BLOCK_NODES:
+    if scale.shape[0] != n_arms or df.shape[0] != n_arms or admissible.shape[0] != n_arms:
+        return STATUS_BAD_PARAMETER
+    if n_arms > MAX_ARMS or work.shape[0] < ARM_ROWS + 2 * n_arms or work.shape[1] != BLOCK_NODES:
         return STATUS_BAD_PARAMETER
     n_admissible = 0
     for k in range(n_arms):
@@ -183,6 +194,8 @@ def _check_arms_nb(
             return STATUS_NOT_FINITE
         if scale[k] < 0.0 or df[k] < DF_MIN:
             return STATUS_BAD_PARAMETER
+        if scale[k] > 0.0 and scale[k] < SHARPEST * abs(loc[k]):
+            return STATUS_MESH
     if cash_admissible != 0:
         n_admissible += 1
         if not math.isfinite(cash_loc):
@@ -193,7 +206,7 @@ def _check_arms_nb(
 @njit(cache=True, error_model="numpy", nogil=True)
 def _check_mix_nb(p: Array1d, admissible: IntArray1d, cash_admissible: int, eps: float) -> tuple[int, int, float]:
     """(status, number of admissible choices, their total probability before mixing)."""
-    if not (eps >= 0.0 and eps <= 1.0):
+    if not (eps >= 0.0 and eps <= 1.0) or p.shape[0] != admissible.shape[0] + 1:
         return STATUS_BAD_PARAMETER, 0, 0.0
     n_admissible, mass = 0, 0.0
     n_arms = admissible.shape[0]

@@ -17,7 +17,7 @@ from apps.engine.values import Array1d, Array2d, IntArray1d
 BLOCK_NODES = 64
 MAX_PANELS = 4096
 REACH_SQUARED = 6.4 * 6.4  # each arm is followed until 8e-11 of it are left on a side
-PANEL_SCALES = 1.75
+PANEL_SCALES = 1.75  # of the sharpest arm, for up to 8 arms; the maximum of more of them is sharper than each
 PANEL_NODES = 8
 _GAUSS_AT, _GAUSS_WEIGHT = np.polynomial.legendre.leggauss(PANEL_NODES)
 
@@ -65,7 +65,10 @@ def integrate_nb(
 
     False when a panel has no width or more than MAX_PANELS would be needed.
     """
-    n_nodes = 0
+    n_nodes, n_live = 0, 0
+    for k in range(loc.shape[0]):
+        n_live += 1 if work[LIVE, k] != 0.0 else 0
+    panel = PANEL_SCALES * math.sqrt(8.0 / max(n_live, 8))
     if floor_index >= 0:  # a panel without weight, all its nodes at the point mass
         for i in range(PANEL_NODES):
             work[AT, i] = low
@@ -78,7 +81,7 @@ def integrate_nb(
         width = high - z
         for k in range(loc.shape[0]):
             if work[LIVE, k] != 0.0 and z < loc[k] + work[REACH, k]:
-                width = min(width, max(PANEL_SCALES * scale[k], 0.5 * abs(z - loc[k])))
+                width = min(width, max(panel * scale[k], 0.5 * abs(z - loc[k])))
         end = z + width
         if not end > z:
             return False

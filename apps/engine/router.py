@@ -5,7 +5,7 @@ Per arm an independent Normal-Inverse-Gamma linear model (the quantities of "Bay
     mean reward at x ~ t_{2a}(x'm, sqrt(b / a h)).
 State is the statistics, arm last: sxx (66, K) is the lower triangle by rows, entry i (i + 1) / 2 + j; sxy (11, K);
 syy (K); n (K). Updates at one grid bar, in this order: discount, alarm discount, learn. Kernels answer a status
-(propensity.py and below) and, if it is not OK, leave the statistics untouched or write NaN (posterior) or 0 (p_out).
+(propensity.py and below); unless it is OK, statistics stay untouched, posteriors become NaN and probabilities 0.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ def discount_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, factor: fl
 def learn_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, x: Array1d, y: Array1d, mask: IntArray1d) -> int:
     """Add one observation to every arm whose mask is not 0; the y of the others is not read."""
     n_arms = syy.shape[0]
+    if not _fits_nb(sxx, sxy, syy, n, x) or y.shape[0] != n_arms or mask.shape[0] != n_arms:
+        return STATUS_BAD_PARAMETER
     is_full = True
     for k in range(n_arms):
         if mask[k] == 0:
@@ -144,6 +146,8 @@ def posterior_nb(
     """
     n_arms = syy.shape[0]
     status = _check_prior_nb(lam, a0, b0, work)
+    if not _fits_nb(sxx, sxy, syy, n, x):
+        status = STATUS_BAD_PARAMETER
     for first in range(0, n_arms, LANES):
         if status == STATUS_OK:
             status = _factor_nb(sxx, first, lam, work)
@@ -210,9 +214,9 @@ def decision_probabilities_nb(
     if cash_admissible != 0 and not math.isfinite(cash_cost):
         return STATUS_NOT_FINITE
     status = _choose_mode_nb(a, -cash_cost, admissible, cash_admissible, params, work, scores, scales, p_out)
-    if status != STATUS_OK:
-        return status
-    return mix_probabilities_nb(p_out, admissible, cash_admissible, params.eps, p_out)
+    return (
+        mix_probabilities_nb(p_out, admissible, cash_admissible, params.eps, p_out) if status == STATUS_OK else status
+    )
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -240,12 +244,18 @@ def _choose_mode_nb(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _fits_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, x: Array1d) -> bool:
+    """Whether the shapes agree; compiled code would read beyond an array that is too short."""
+    n_arms = syy.shape[0]
+    is_square = sxx.shape[0] == N_TRIANGLE and sxx.shape[1] == n_arms and n.shape[0] == n_arms
+    return is_square and sxy.shape[0] == N_CONTEXT and sxy.shape[1] == n_arms and x.shape[0] == N_CONTEXT
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def _check_prior_nb(lam: float, a0: float, b0: float, work: Array2d) -> int:
-    if not (lam > 0.0 and lam < math.inf and a0 >= A0_MIN and a0 < math.inf and b0 > 0.0 and b0 < math.inf):
-        return STATUS_BAD_PARAMETER
-    if work.shape[0] < POSTERIOR_ROWS or work.shape[1] != LANES:
-        return STATUS_BAD_PARAMETER
-    return STATUS_OK
+    is_prior = lam > 0.0 and lam < math.inf and a0 >= A0_MIN and a0 < math.inf and b0 > 0.0 and b0 < math.inf
+    is_room = work.shape[0] >= POSTERIOR_ROWS and work.shape[1] == LANES
+    return STATUS_OK if is_prior and is_room else STATUS_BAD_PARAMETER
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
