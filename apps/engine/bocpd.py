@@ -25,15 +25,16 @@ RECENT = 10
 B_MEAN0, B_KAPPA0, B_ALPHA0, B_BETA0, B_HAZARD, B_PRUNE_MASS, B_RATIO0 = 0, 1, 2, 3, 4, 5, 6
 B_LOG_EVIDENCE, B_P_RECENT, B_MEAN_LENGTH = 7, 8, 9
 B_RUNS = 10
-# Columns of the runs, oldest first, each `cap` long: P(L), mean, beta, L, gamma ratio, and room to work (0 at rest).
-C_MASS, C_MEAN, C_BETA, C_LENGTH, C_RATIO, C_WORK = 0, 1, 2, 3, 4, 5
+# Columns of the runs, oldest first, each `cap` long: P(L), mean, 1 / beta, L, gamma ratio, and room to work
+# (0 at rest).
+C_MASS, C_MEAN, C_PRECISION, C_LENGTH, C_RATIO, C_WORK = 0, 1, 2, 3, 4, 5
 COLUMNS = 6
 
 J_CAP, J_COUNT, J_SEEN, J_MODE = 0, 1, 2, 3
 BOCPD_INTS = 4
 
-# Below these two bounds (1 + u)^-alpha comes from short series that a processor runs several runs at a time.
-SMALL_U, SMALL_EXPONENT = 0.25, 24.0
+# Below these bounds of s and 2 alpha s the power (1 + u)^-alpha comes from short series, several runs at a time.
+SMALL_S, SMALL_EXPONENT = 0.075, 8.0
 
 
 def bocpd_floats(cap: int) -> int:
@@ -74,14 +75,14 @@ def bocpd_update_nb(f: Array1d, i: IntArray1d, x: float) -> float:
     _birth_nb(f, i)
     start, end = B_RUNS, B_RUNS + i[J_COUNT]
     mass, mean = f[start:end], f[start + cap : end + cap]
-    beta, length = f[start + 2 * cap : end + 2 * cap], f[start + 3 * cap : end + 3 * cap]
+    precision, length = f[start + 2 * cap : end + 2 * cap], f[start + 3 * cap : end + 3 * cap]
     ratio, work = f[start + 4 * cap : end + 4 * cap], f[start + 5 * cap : end + 5 * cap]
-    _learn_nb(mass, mean, beta, length, ratio, work, f[B_KAPPA0], f[B_ALPHA0], x)
+    _learn_nb(mass, mean, precision, length, ratio, work, f[B_KAPPA0], f[B_ALPHA0], x)
     _tail_powers_nb(mass, length, work, f[B_ALPHA0])
     total = _sum_nb(mass, mass.shape[0])
     f[B_LOG_EVIDENCE] += math.log(total)
     i[J_SEEN] += 1
-    i[J_COUNT] = _prune_nb(mass, mean, beta, length, ratio, f[B_PRUNE_MASS] * total)
+    i[J_COUNT] = _prune_nb(mass, mean, precision, length, ratio, f[B_PRUNE_MASS] * total)
     _summarize_nb(f, i, mass, length)
     return math.log(total)
 
@@ -95,7 +96,7 @@ def _birth_nb(f: Array1d, i: IntArray1d) -> None:
     at = B_RUNS + count
     f[at] = hazard if count > 0 else 1.0
     f[at + cap] = f[B_MEAN0]
-    f[at + 2 * cap] = f[B_BETA0]
+    f[at + 2 * cap] = 1.0 / f[B_BETA0]
     f[at + 3 * cap] = 0.0
     f[at + 4 * cap] = f[B_RATIO0]
     i[J_COUNT] = count + 1
@@ -103,56 +104,62 @@ def _birth_nb(f: Array1d, i: IntArray1d) -> None:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _learn_nb(
-    mass: Array1d, mean: Array1d, beta: Array1d, length: Array1d, ratio: Array1d, work: Array1d,
+    mass: Array1d, mean: Array1d, precision: Array1d, length: Array1d, ratio: Array1d, work: Array1d,
     kappa0: float, alpha0: float, x: float,
 ) -> None:  # fmt: skip
-    """Update every run by x, and its mass by its Student-t predictive density but for the power, whose u goes to work.
+    """Update every run by x, and its mass by its Student-t predictive density but for the power, whose s goes to work.
 
     With u = kappa (x - mean)^2 / (2 (kappa + 1) beta) the density is
     ratio * sqrt(kappa / (2 (kappa + 1) beta')) * (1 + u)^-alpha, where beta' = beta (1 + u) and
     ratio(alpha) = Gamma(alpha + 1/2) / (Gamma(alpha) sqrt(pi)), so that ratio(a) ratio(a + 1/2) = a / pi.
+    s = u / (2 + u). Divisions are what costs here, so one stands for the four by a, a + c, 2 a + c and pi ratio.
     """
     for j in range(mass.shape[0]):
         kappa = kappa0 + length[j]
-        alpha = alpha0 + 0.5 * length[j]
         distance = x - mean[j]
-        inverse = 1.0 / (kappa + 1.0)
-        share = kappa * inverse
-        u = share * distance * distance / (2.0 * beta[j])
-        grown = beta[j] * (1.0 + u)
-        mass[j] *= ratio[j] * math.sqrt(share / (2.0 * grown))
-        mean[j] += distance * inverse
-        beta[j] = grown
-        ratio[j] = alpha / (math.pi * ratio[j])
+        a = kappa + 1.0
+        c = 0.5 * kappa * distance * distance * precision[j]  # u = c / a
+        b, e, r = a + c, 2.0 * a + c, math.pi * ratio[j]
+        ab, er = a * b, e * r
+        inverse = 1.0 / (ab * er)
+        per_a = inverse * er * b
+        precision[j] *= inverse * er * a * a
+        mass[j] *= ratio[j] * math.sqrt(0.5 * kappa * per_a * precision[j])
+        mean[j] += distance * per_a
+        ratio[j] = (alpha0 + 0.5 * length[j]) * inverse * ab * e
+        work[j] = c * inverse * ab * r
         length[j] += 1.0
-        work[j] = u
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _tail_powers_nb(mass: Array1d, length: Array1d, work: Array1d, alpha0: float) -> None:
-    """Multiply each mass by (1 + u)^-alpha and clear the work column."""
-    before = alpha0 - 0.5
-    for j in range(mass.shape[0]):
-        alpha = before + 0.5 * length[j]
-        if work[j] > SMALL_U or work[j] * alpha > SMALL_EXPONENT:
-            mass[j] *= math.exp(-alpha * math.log1p(work[j]))
+    """Multiply each mass by (1 + u)^-alpha = exp(-2 alpha artanh(s)) and clear the work column."""
+    before, n = 2.0 * alpha0 - 1.0, mass.shape[0]
+    large = 0
+    for j in range(n):
+        large += (work[j] > SMALL_S) | (work[j] * (before + length[j]) > SMALL_EXPONENT)
+    j = n - 1
+    while large > 0:  # from the youngest, among which most of them are
+        s = work[j]
+        if (s > SMALL_S) | (s * (before + length[j]) > SMALL_EXPONENT):
+            mass[j] *= math.exp(-0.5 * (before + length[j]) * math.log1p(2.0 * s / (1.0 - s)))
             work[j] = 0.0
-    for j in range(mass.shape[0]):
-        s = work[j] / (2.0 + work[j])
+            large -= 1
+        j -= 1
+    for j in range(n):
+        s = work[j]
         q = s * s
-        # log1p(u) = 2 artanh(s), its series to s^19; then exp(t / 64) to t^13 and six squarings.
-        p = 1.0 / 17.0 + q * (1.0 / 19.0)
-        p = 1.0 / 13.0 + q * (1.0 / 15.0 + q * p)
+        # artanh(s) to s^15, then exp(t / 64) to t^10 and six squarings.
+        p = 1.0 / 13.0 + q * (1.0 / 15.0)
         p = 1.0 / 9.0 + q * (1.0 / 11.0 + q * p)
         p = 1.0 / 5.0 + q * (1.0 / 7.0 + q * p)
         p = 1.0 + q * (1.0 / 3.0 + q * p)
-        t = -(before + 0.5 * length[j]) * s * p / 32.0
-        e = 1.0 / 479001600.0 + t * (1.0 / 6227020800.0)
-        e = 1.0 / 3628800.0 + t * (1.0 / 39916800.0 + t * e)
-        e = 1.0 / 40320.0 + t * (1.0 / 362880.0 + t * e)
-        e = 1.0 / 720.0 + t * (1.0 / 5040.0 + t * e)
-        e = 1.0 / 24.0 + t * (1.0 / 120.0 + t * e)
-        e = 1.0 + t * (1.0 + t * (0.5 + t * (1.0 / 6.0 + t * e)))
+        t = (before + length[j]) * s * p * (-1.0 / 64.0)
+        e = 1.0 / 362880.0 + t * (1.0 / 3628800.0)
+        e = 1.0 / 5040.0 + t * (1.0 / 40320.0 + t * e)
+        e = 1.0 / 120.0 + t * (1.0 / 720.0 + t * e)
+        e = 1.0 / 6.0 + t * (1.0 / 24.0 + t * e)
+        e = 1.0 + t * (1.0 + t * (0.5 + t * e))
         e *= e
         e *= e
         e *= e
@@ -163,8 +170,23 @@ def _tail_powers_nb(mass: Array1d, length: Array1d, work: Array1d, alpha0: float
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _dot_nb(x: Array1d, y: Array1d, n: int) -> float:
+    """Sum of the first n products; four accumulators, so that additions need not wait for one another."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    body = n - n % 4
+    for j in range(0, body, 4):
+        a += x[j] * y[j]
+        b += x[j + 1] * y[j + 1]
+        c += x[j + 2] * y[j + 2]
+        d += x[j + 3] * y[j + 3]
+    for j in range(body, n):
+        a += x[j] * y[j]
+    return (a + b) + (c + d)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def _sum_nb(x: Array1d, n: int) -> float:
-    """Sum of the first n; four accumulators, so that additions need not wait for one another."""
+    """Sum of the first n; four accumulators."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
     body = n - n % 4
     for j in range(0, body, 4):
@@ -178,21 +200,28 @@ def _sum_nb(x: Array1d, n: int) -> float:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _prune_nb(mass: Array1d, mean: Array1d, beta: Array1d, length: Array1d, ratio: Array1d, threshold: float) -> int:
+def _prune_nb(
+    mass: Array1d, mean: Array1d, precision: Array1d, length: Array1d, ratio: Array1d, threshold: float
+) -> int:
     """Drop the runs below the threshold, close the ranks, rescale to sum 1; answers how many are left."""
-    kept = 0
+    light = 0
     for j in range(mass.shape[0]):
-        if mass[j] < threshold:
-            continue
-        if kept < j:
-            mass[kept], mean[kept], beta[kept] = mass[j], mean[j], beta[j]
-            length[kept], ratio[kept] = length[j], ratio[j]
-        kept += 1
-    for j in range(kept, mass.shape[0]):
-        mass[j] = mean[j] = beta[j] = length[j] = ratio[j] = 0.0
-    total = _sum_nb(mass, kept)
+        light += mass[j] < threshold
+    kept = mass.shape[0]
+    if light > 0:
+        kept = 0
+        for j in range(mass.shape[0]):
+            if mass[j] < threshold:
+                continue
+            if kept < j:
+                mass[kept], mean[kept], precision[kept] = mass[j], mean[j], precision[j]
+                length[kept], ratio[kept] = length[j], ratio[j]
+            kept += 1
+        for j in range(kept, mass.shape[0]):
+            mass[j] = mean[j] = precision[j] = length[j] = ratio[j] = 0.0
+    scale = 1.0 / _sum_nb(mass, kept)
     for j in range(kept):
-        mass[j] /= total
+        mass[j] *= scale
     return kept
 
 
@@ -200,27 +229,44 @@ def _prune_nb(mass: Array1d, mean: Array1d, beta: Array1d, length: Array1d, rati
 def _drop_lightest_nb(f: Array1d, i: IntArray1d) -> None:
     """Make room in a full state."""
     cap, count = i[J_CAP], i[J_COUNT]
-    lightest = 0
-    for j in range(1, count):
-        if f[B_RUNS + j] < f[B_RUNS + lightest]:
-            lightest = j
-    scale = 1.0 / (1.0 - f[B_RUNS + lightest])
-    for column in range(COLUMNS):
-        at = B_RUNS + column * cap
-        for j in range(lightest, count - 1):
-            f[at + j] = f[at + j + 1]
-        f[at + count - 1] = 0.0
-    for j in range(B_RUNS, B_RUNS + count - 1):
-        f[j] *= scale
+    mass = f[B_RUNS : B_RUNS + count]
+    least, lightest = _least_nb(mass), 0
+    while mass[lightest] > least:
+        lightest += 1
+    for column in range(COLUMNS - 1):
+        _remove_nb(f[B_RUNS + column * cap : B_RUNS + column * cap + count], lightest)
+    scale = 1.0 / (1.0 - least)
+    for j in range(count - 1):
+        mass[j] *= scale
     i[J_COUNT] = count - 1
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _remove_nb(column: Array1d, at: int) -> None:
+    """Close the gap at one place of a column; the freed last place becomes 0."""
+    target, source = column[at:], column[at + 1 :]
+    for j in range(source.shape[0]):
+        target[j] = source[j]
+    target[source.shape[0]] = 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _least_nb(x: Array1d) -> float:
+    """The smallest of at least one value."""
+    a = b = c = d = x[0]
+    body = x.shape[0] - x.shape[0] % 4
+    for j in range(0, body, 4):
+        a, b, c, d = min(a, x[j]), min(b, x[j + 1]), min(c, x[j + 2]), min(d, x[j + 3])
+    for j in range(body, x.shape[0]):
+        a = min(a, x[j])
+    return min(min(a, b), min(c, d))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _summarize_nb(f: Array1d, i: IntArray1d, mass: Array1d, length: Array1d) -> None:
     """P(L <= 10), E[L] and the likeliest L (the shorter of equals)."""
-    expected, mode = 0.0, 0
+    mode = 0
     for j in range(i[J_COUNT]):
-        expected += mass[j] * length[j]
         if mass[j] >= mass[mode]:
             mode = j
     recent, j = 0.0, i[J_COUNT] - 1
@@ -228,7 +274,7 @@ def _summarize_nb(f: Array1d, i: IntArray1d, mass: Array1d, length: Array1d) -> 
         recent += mass[j]
         j -= 1
     f[B_P_RECENT] = recent
-    f[B_MEAN_LENGTH] = expected
+    f[B_MEAN_LENGTH] = _dot_nb(mass, length, i[J_COUNT])
     i[J_MODE] = int(length[mode])
 
 
