@@ -26,7 +26,7 @@ def client_of(role: str | None, *, remote: bool = False) -> Client:
     client = Client(headers={"host": "localhost"}, REMOTE_ADDR="192.0.2.1" if remote else "127.0.0.1")
     if role:
         users = get_user_model().objects
-        user = users.filter(username=role).first() or users.create_user(username=role, password="x", role=role)
+        user = users.filter(username=role).first() or users.create(username=role, role=role)
         client.force_login(user)
     return client
 
