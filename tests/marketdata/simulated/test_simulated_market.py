@@ -108,7 +108,7 @@ def test_regimes_drift_revert_and_shake_as_they_are_named(symbol: str) -> None:
 def test_a_book_is_ordered_spread_and_deep_enough() -> None:
     market = a_market()
     spec, key = market.specs["BTCUSDT"], market.key("BTCUSDT")
-    price = 6_000_000_000_000
+    price, spreads = 6_000_000_000_000, set()
     for ts_ms in range(NOON_MS, NOON_MS + 5_000, 100):
         bought = book_around(spec, key, LastTrade(price, False, ts_ms), ts_ms, 20)
         sold = book_around(spec, key, LastTrade(price, True, ts_ms), ts_ms, 20)
@@ -118,9 +118,11 @@ def test_a_book_is_ordered_spread_and_deep_enough() -> None:
             assert (
                 bids == sorted(set(bids), reverse=True) and asks == sorted(set(asks)) and len(bids) == len(asks) == 20
             )
+            spreads.add(asks[0] - bids[0])
             assert 0.1 < (asks[0] - bids[0]) / price * 10_000 < 2.0
             assert all(quantity > 0 and quantity % spec.step_e8 == 0 for _, quantity in book.bids + book.asks)
             assert 100_000 < sum(p * q for p, q in book.asks) / 1e16 < 2_000_000
+    assert len(spreads) > 1
 
 
 def test_most_levels_of_a_book_stay_from_one_moment_to_the_next() -> None:

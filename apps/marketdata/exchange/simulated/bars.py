@@ -99,7 +99,8 @@ def bar_so_far(path: Path, ts_ms: int) -> Bar:
     """The unfinished bar at that moment. Before its first trade it is flat at its open."""
     n = path.seen(ts_ms)
     if n == 0:
-        return Bar(path.open_ms, path.close_ms, *([path.open_e8] * 4), 0, 0, 0, 0, 0)
+        flat = path.open_e8
+        return Bar(path.open_ms, path.close_ms, flat, flat, flat, flat, 0, 0, 0, 0, 0)
     prices, quantity, quote = path.price_e8[:n], path.quantity_e8[:n], path.quote_e8[:n]
     taken = ~path.buyer_is_maker[:n]
     return Bar(

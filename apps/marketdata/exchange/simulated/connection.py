@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import orjson
@@ -99,7 +100,7 @@ class Connection:
                 return
             await self._take(message)
 
-    async def _messages(self):
+    async def _messages(self) -> AsyncIterator[WSMessage]:
         """What the client sends, pings and pongs included, until the connection is over."""
         while True:
             message = await self._ws.receive()

@@ -204,8 +204,9 @@ def walk(plan: Plan, shocks: Floats, first: float, last: float) -> Floats:
         mean = level if is_start else mean
         level += step + REGIMES[number].pull * (mean - level)
         levels.append(level)
-    free = np.array(levels)
-    return first + free + np.arange(MINUTES + 1) * ((last - first - free[-1]) / MINUTES)
+    # What the day lacks to its anchor is made up evenly.
+    bend = np.arange(MINUTES + 1) * ((last - first - level) / MINUTES)
+    return np.asarray(first + np.array(levels) + bend, dtype=np.float64)
 
 
 def build_block(spec: Spec, day: int, plan: Plan, sigma: Floats, closes: Floats, rng: np.random.Generator) -> Block:

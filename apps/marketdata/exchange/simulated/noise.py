@@ -47,7 +47,9 @@ def uniform(key: int, *places: int) -> float:
 def nearly_normal(values: UintArray) -> npt.NDArray[np.float64]:
     """Four 16-bit pieces of each hash, summed and scaled: mean 0, variance 1, tails within 3.5."""
     low = np.uint64(0xFFFF)
-    total = sum(((values >> np.uint64(shift)) & low).astype(np.float64) for shift in (0, 16, 32, 48))
+    total = np.zeros(values.shape)
+    for shift in (0, 16, 32, 48):
+        total += (values >> np.uint64(shift)) & low
     return (total / 65536.0 - 2.0) * math.sqrt(3.0)
 
 

@@ -40,7 +40,7 @@ def kline_rows(table: BarTable, unit: int) -> list[list[Any]]:
     ]
 
 
-def kline_frame(symbol: str, interval: str, kline: Kline, now_ms: int, *, closed: bool, unit: int) -> bytes:
+def kline_frame(symbol: str, interval: str, kline: Kline, now_ms: int, closed: bool, unit: int) -> bytes:
     bar = kline.bar
     body = {
         "t": bar.open_ms * unit,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from apps.marketdata.exchange.simulated.book import TICK_MS, Depth
@@ -123,25 +124,17 @@ class Hub:
     def _send_closed(self, symbol: str, before_ms: int, now_ms: int) -> None:
         for name, interval in self._plans[symbol].klines.items():
             for kline in self._tape.closed(symbol, interval, before_ms, now_ms):
-
-                def build(unit: int, interval: str = interval, kline=kline) -> bytes:
-                    return kline_frame(symbol, interval, kline, now_ms, closed=True, unit=unit)
-
-                self._deliver(name, build)
+                self._deliver(name, partial(kline_frame, symbol, interval, kline, now_ms, True))
 
     def _send_running(self, symbol: str, plan: Plan, now_ms: int) -> None:
         for name, interval in plan.klines.items():
             kline = self._tape.running(symbol, interval, now_ms)
             if kline is not None:
-
-                def build(unit: int, interval: str = interval, kline=kline) -> bytes:
-                    return kline_frame(symbol, interval, kline, now_ms, closed=False, unit=unit)
-
-                self._deliver(name, build)
+                self._deliver(name, partial(kline_frame, symbol, interval, kline, now_ms, False))
 
     def _send_trades(self, symbol: str, name: str, before_ms: int, now_ms: int) -> None:
         for trade in self._tape.trades(symbol, before_ms, now_ms):
-            self._deliver(name, lambda unit, trade=trade: trade_frame(symbol, trade, now_ms, unit))
+            self._deliver(name, partial(trade_frame, symbol, trade, now_ms))
 
     def _send_books(self, symbol: str, plan: Plan, before_ms: int, now_ms: int) -> None:
         due = {name: levels for name, (levels, every) in plan.depths.items() if now_ms // every != before_ms // every}
@@ -151,7 +144,7 @@ class Hub:
         if depth is None:
             return
         for name, levels in due.items():
-            self._deliver(name, lambda unit, levels=levels: depth_body(depth, levels))
+            self._deliver(name, partial(_timeless, partial(depth_body, depth, levels)))
         if plan.ticker:
             self._send_ticker(symbol, plan.ticker, depth)
 
@@ -159,7 +152,7 @@ class Hub:
         top = (depth.bids[0], depth.asks[0])
         if self._top.get(symbol) != top:
             self._top[symbol] = top
-            self._deliver(name, lambda unit: book_ticker_frame(symbol, depth))
+            self._deliver(name, partial(_timeless, partial(book_ticker_frame, symbol, depth)))
 
     def _deliver(self, name: str, build: Build) -> None:
         built: dict[tuple[int, bool], bytes] = {}
@@ -171,3 +164,8 @@ class Hub:
                     b'{"stream":"%b","data":%b}' % (name.encode(), payload) if listener.combined else payload
                 )
             listener.post(built[variant])
+
+
+def _timeless(build: Callable[[], bytes], unit: int) -> bytes:
+    """A payload without times is the same in every unit."""
+    return build()
