@@ -53,13 +53,14 @@ async def may_read(scope: Mapping[str, Any]) -> bool:
     meta = meta_of(scope)
     if settings.EMBEDDED and is_from_loopback(meta, scheme_of(scope)):
         return True
-    return await database_sync_to_async(_has_login)(meta, scope.get("user"))
+    return bool(await database_sync_to_async(_has_login)(meta, scope.get("user")))
 
 
 def _has_login(meta: dict[str, Any], session_user: Any) -> bool:
     request = HttpRequest()
     request.method, request.META, request.user = "GET", meta, session_user
-    asked = Request(request, authenticators=[kind() for kind in api_settings.DEFAULT_AUTHENTICATION_CLASSES])
+    kinds: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+    asked = Request(request, authenticators=[kind() for kind in kinds])
     try:
         return has_role(SimpleNamespace(user=asked.user), Role.VIEWER)
     except APIException:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,10 +19,20 @@ from apps.marketdata.wire import status_body, tick_of
 from apps.web.queries import Param, read_query
 from apps.web.values import decimal_text
 
+_ROWS = {200: {"type": "array", "items": {"type": "object"}}}
+_SYMBOL = OpenApiParameter("symbol", str)
+_WINDOW = [
+    OpenApiParameter("interval", str),
+    OpenApiParameter("limit", int),
+    OpenApiParameter("start", OpenApiTypes.DATETIME),
+    OpenApiParameter("end", OpenApiTypes.DATETIME),
+]
+
 
 class OhlcvView(APIView):
     """Candles, oldest first: the newest `limit`, or from `start` on."""
 
+    @extend_schema(parameters=[_SYMBOL, *_WINDOW], responses=_ROWS)
     def get(self, request: Request) -> Response:
         asked = read_query(
             request,
@@ -43,6 +55,7 @@ class OhlcvView(APIView):
 class SymbolsView(APIView):
     """The watch list with the exchange's rules."""
 
+    @extend_schema(responses=_ROWS)
     def get(self, request: Request) -> Response:
         read_query(request)
         return Response([_symbol_row(info) for info in selectors.watch_list()])
@@ -51,6 +64,7 @@ class SymbolsView(APIView):
 class TickerView(APIView):
     """The present price of a symbol, with its age."""
 
+    @extend_schema(parameters=[_SYMBOL], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         asked = read_query(request, Param("symbol", "symbol", default=settings.SYMBOLS[0]))
         symbol, view = _known(asked["symbol"]), market_view()
@@ -61,6 +75,7 @@ class TickerView(APIView):
 class FeedStatusView(APIView):
     """How the price stream is doing."""
 
+    @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         read_query(request)
         return Response(status_body(market_view()))

@@ -34,7 +34,7 @@ LONGEST_QUERY = 2_048
 log = logging.getLogger(__name__)
 
 
-class PricesConsumer(AsyncWebsocketConsumer):
+class PricesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] - channels carries no types
     """WS /ws/prices/?symbols=BTCUSDT,ETHUSDT."""
 
     channel_layer_alias = "none"  # prices never travel through a channel layer, which would drop the newest
@@ -46,10 +46,12 @@ class PricesConsumer(AsyncWebsocketConsumer):
         self.seq = self.acked = 0
         await self.accept()
         if not is_own_page(meta_of(self.scope), scheme_of(self.scope)) or not await may_read(self.scope):
-            return await self.close(NOT_ALLOWED)
+            await self.close(NOT_ALLOWED)
+            return
         symbols = _wanted_symbols(self.scope.get("query_string", b""))
         if symbols is None:
-            return await self.close(BAD_REQUEST)
+            await self.close(BAD_REQUEST)
+            return
         self.acked_at = time.monotonic()
         self.client = HubClient(symbols)
         self.seen = {symbol: -1 for symbol in symbols}
@@ -67,7 +69,8 @@ class PricesConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         acked = _acked(text_data)
         if acked is None or not self.acked <= acked <= self.seq:
-            return await self.close(BAD_REQUEST)
+            await self.close(BAD_REQUEST)
+            return
         self.acked, self.acked_at = acked, time.monotonic()
 
     async def _send_until_gone(self) -> None:
@@ -86,9 +89,11 @@ class PricesConsumer(AsyncWebsocketConsumer):
             await self.client.wait(IDLE_S)
             messages = self.client.take()
             if self.client.too_slow:
-                return await self.close(TOO_SLOW)
+                await self.close(TOO_SLOW)
+                return
             if time.monotonic() - self.acked_at > ACK_WITHIN_S:
-                return await self.close(NO_ACK)
+                await self.close(NO_ACK)
+                return
             for message in messages:
                 await self._send(message)
             status, previous = status_message(self.view), status

@@ -28,8 +28,13 @@ class StoreResult(NamedTuple):
     conflicts: tuple[int, ...] = ()
 
     def plus(self, other: StoreResult) -> StoreResult:
-        counts = [mine + theirs for mine, theirs in zip(self[:4], other[:4], strict=True)]
-        return StoreResult(*counts, self.conflicts + other.conflicts)
+        return StoreResult(
+            self.inserted + other.inserted,
+            self.unchanged + other.unchanged,
+            self.conflicting + other.conflicting,
+            self.late + other.late,
+            self.conflicts + other.conflicts,
+        )
 
 
 NOTHING_STORED = StoreResult(0, 0, 0, 0)
@@ -114,7 +119,7 @@ def _is_late(open_time_ms: int, fold_watermark_ms: int | None) -> bool:
     return fold_watermark_ms is not None and open_time_ms <= fold_watermark_ms
 
 
-def _insert(rows: Sequence[tuple[object, ...]]) -> None:
+def _insert(rows: Sequence[tuple[int | str, ...]]) -> None:
     # Raw SQL: an INSERT of model instances costs ten times as much, and bars come by the hundred thousand.
     columns = ", ".join(connection.ops.quote_name(name) for name in _COLUMNS)
     places = ", ".join(["%s"] * len(_COLUMNS))

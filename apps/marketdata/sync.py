@@ -62,7 +62,8 @@ async def sync_symbols(client: ExchangeClient, symbols: Sequence[str]) -> list[s
     """Read and store the rules of the watch list; returns whose filters changed."""
     rules = await client.exchange_info(symbols)
     ts_ms = await client.time()
-    return await database_sync_to_async(services.symbols_store)(rules=rules, ts_ms=ts_ms)
+    changed: list[str] = await database_sync_to_async(services.symbols_store)(rules=rules, ts_ms=ts_ms)
+    return changed
 
 
 async def sync_bars(

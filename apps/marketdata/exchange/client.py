@@ -172,8 +172,6 @@ class ExchangeClient:
             except _Retry as retry:
                 reason = str(retry)
                 wait = retry.wait_s
-            if wait is not None and wait > LONGEST_WAIT_S:
-                break
             if attempt + 1 < ATTEMPTS:
                 cap = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**attempt)
                 await self._sleep(self._uniform(0.0, cap) if wait is None else wait)

@@ -11,7 +11,7 @@ from apps.engine.values import E8
 INT64_MAX = 2**63 - 1
 LONGEST = 64
 _SCIENTIFIC = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
-_SCALE = tuple(10 ** (8 - digits) for digits in range(9))
+_SCALE: tuple[int, ...] = tuple(int(10 ** (8 - digits)) for digits in range(9))
 _EXACT = Context(prec=400)
 
 

@@ -111,18 +111,18 @@ class FrameParser:
         kind = data.get("e")
         if kind is not None:
             read = _READERS.get(kind)
-            return read(data) if read else self._ignore(kind)
-        if "u" in data and "b" in data and "B" in data:
+            if read is not None:
+                return read(data)
+        elif "u" in data and "b" in data and "B" in data:
             return _book_ticker(data)
-        if "lastUpdateId" in data:
+        elif "lastUpdateId" in data:
             return _depth(data, stream)
-        if not stream and ("result" in data or "code" in data or "error" in data):
+        elif not stream and ("result" in data or "code" in data or "error" in data):
             return _control(data)
-        return self._ignore(stream or ",".join(sorted(data))[:40])
-
-    def _ignore(self, kind: str) -> None:
+        name = kind or stream or ",".join(sorted(data))[:40]
         # Bounded: an exchange that invents kinds must not fill the memory.
-        self.unknown[kind if kind in self.unknown or len(self.unknown) < 50 else "other"] += 1
+        self.unknown[name if name in self.unknown or len(self.unknown) < 50 else "other"] += 1
+        return None
 
 
 def _kline(data: dict[str, Any]) -> KlineEvent:
@@ -139,13 +139,9 @@ def _kline(data: dict[str, Any]) -> KlineEvent:
 
 
 def _book_ticker(data: dict[str, Any]) -> BookTickerEvent:
-    return BookTickerEvent(
-        str(data["s"]), *_integers(data["u"]), parse_e8(data["b"]), parse_e8(data["B"]), *map(parse_e8, _ask_of(data))
-    )
-
-
-def _ask_of(data: dict[str, Any]) -> tuple[str, str]:
-    return data["a"], data["A"]
+    update_id = _integers(data["u"])[0]
+    numbers = [parse_e8(data[key]) for key in "bBaA"]
+    return BookTickerEvent(str(data["s"]), update_id, *numbers)
 
 
 def _agg_trade(data: dict[str, Any]) -> AggTradeEvent:
@@ -160,7 +156,8 @@ def _depth(data: dict[str, Any], stream: str) -> DepthEvent:
     symbol = stream.partition("@")[0].upper()
     if not symbol:
         raise KeyError("stream")  # partial depth names its symbol nowhere else
-    return DepthEvent(symbol, *_integers(data["lastUpdateId"]), levels(data["bids"]), levels(data["asks"]))
+    update_id = _integers(data["lastUpdateId"])[0]
+    return DepthEvent(symbol, update_id, levels(data["bids"]), levels(data["asks"]))
 
 
 def _shutdown(data: dict[str, Any]) -> ShutdownEvent:

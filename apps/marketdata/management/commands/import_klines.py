@@ -11,7 +11,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.engine.errors import DataError, IntegrityBreach, InvalidInput
-from apps.marketdata import selectors, services
+from apps.marketdata import services
+from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.klines_file import KlinesFile, read_klines
 from apps.marketdata.services import INSERT_BATCH, NOTHING_STORED, StoreResult
 from apps.marketdata.sync import require_one_market
@@ -66,7 +67,7 @@ class Command(BaseCommand):
                 interval=read.interval,
                 bars=block,
                 source=SOURCE,
-                ts_ms=int(block.open_time_ms[-1]) + selectors.interval_ms(read.interval),
+                ts_ms=int(block.open_time_ms[-1]) + interval_ms(read.interval),
             )
             stored = stored.plus(result)
             done = min(start + INSERT_BATCH, read.bars.n)
