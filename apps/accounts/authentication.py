@@ -39,7 +39,7 @@ class BearerTokenAuthentication(BaseAuthentication):
             token_touch(token_id=bearer.token_id, ts_ms=wall_ms())
 
 
-class BearerScheme(OpenApiAuthenticationExtension):
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the API's description shows it."""
 
     target_class = BearerTokenAuthentication

@@ -47,7 +47,8 @@ class Flag:
             raise InvalidInput("must be true or false", field=self.name)
         if self.kind == "choice" and value not in self.choices:
             raise InvalidInput(f"must be one of {', '.join(self.choices)}", field=self.name)
-        return value
+        checked: FlagValue = value
+        return checked
 
     def read_text(self, text: str) -> FlagValue:
         """The value that an environment variable spells. Raises InvalidInput naming the variable."""

@@ -11,17 +11,18 @@ from typing import Any
 from daphne.server import Server  # isort: skip - installs the reactor that the next imports need
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
-from twisted.internet import reactor
+from twisted.internet import reactor as _reactor
 
 from apps.web.renderers import json_bytes
 from apps.web.request_ids import HEADER, begin
 
+reactor: Any = _reactor
 # A refused client is still read for a moment: closing on unread data resets the connection and loses the answer.
 DRAIN_BYTES = 1 << 20
 DRAIN_SECONDS = 1.0
 
 
-class LimitedRequest(WebRequest):
+class LimitedRequest(WebRequest):  # type: ignore[misc]  # daphne is untyped
     """A request that is answered 413 as soon as its body is announced, or grows, beyond the limit."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -69,7 +70,7 @@ class LimitedRequest(WebRequest):
         self._abort = reactor.callLater(DRAIN_SECONDS, transport.abortConnection)
 
 
-class LimitedHTTPFactory(HTTPFactory):
+class LimitedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne is untyped
     """Builds connections whose requests have a limit."""
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -78,7 +79,7 @@ class LimitedHTTPFactory(HTTPFactory):
         return protocol
 
 
-class DeskServer(Server):
+class DeskServer(Server):  # type: ignore[misc]  # daphne is untyped
     """Daphne's server on `LimitedHTTPFactory`. `run()` assigns its own factory; the setter replaces it."""
 
     @property

@@ -30,7 +30,7 @@ def check_edge(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             Error("ALLOWED_HOSTS must list exact names.", hint="Set ALLOWED_HOSTS=desk.example.org", id="web.E001"),
         ),
         (
-            settings.PROFILE == "scaled" and not os.environ.get("SECRET_KEY"),
+            not settings.EMBEDDED and not os.environ.get("SECRET_KEY"),
             Error("The scaled profile needs a SECRET_KEY that all its processes share.", id="web.E002"),
         ),
         (_is_weak(settings.SECRET_KEY), Error("SECRET_KEY is short or a sample.", id="web.E003")),
@@ -40,7 +40,7 @@ def check_edge(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             Error("DATA_UPLOAD_MAX_MEMORY_SIZE and BODY_LIMIT_BYTES must be equal.", id="web.E005"),
         ),
         (
-            settings.PROFILE == "embedded" and not set(settings.ALLOWED_HOSTS) <= LOOPBACK_NAMES | {"testserver"},
+            settings.EMBEDDED and not set(settings.ALLOWED_HOSTS) <= LOOPBACK_NAMES | {"testserver"},
             Warning("The embedded profile answers to names beyond loopback; those need login.", id="web.W001"),
         ),
     ]

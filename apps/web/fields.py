@@ -83,7 +83,7 @@ def _integer(value: Any, field: str) -> int:
 
 
 def _number(value: Any, field: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not abs(value) < 1e300:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not -1e300 < value < 1e300:
         raise InvalidInput("must be a finite number", field=field)
     return float(value)
 

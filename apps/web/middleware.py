@@ -81,10 +81,10 @@ class RequestId(Edge):
     """Gives the request its id and tells it back."""
 
     def before(self, request: HttpRequest) -> None:
-        request.request_id = request_ids.begin(request.headers.get(request_ids.HEADER))
+        request_ids.begin(request.headers.get(request_ids.HEADER))
 
     def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        response.headers[request_ids.HEADER] = request.request_id
+        response.headers[request_ids.HEADER] = request_ids.current()
         return response
 
 

@@ -29,7 +29,7 @@ class StrictJSONParser(BaseParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
         charset = re.search(r"charset\s*=\s*\"?([^;\"\s]+)", media_type or "", re.IGNORECASE)
         if charset and charset.group(1).lower() not in {"utf-8", "utf8"}:
-            raise UnsupportedMediaType(media_type)
+            raise UnsupportedMediaType(media_type or "")
         raw = stream.read(settings.BODY_LIMIT_BYTES + 1)
         if len(raw) > settings.BODY_LIMIT_BYTES:
             raise BodyTooLarge

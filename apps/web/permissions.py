@@ -16,9 +16,15 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from apps.web.problems import exception_handler, problem_response
+from apps.web.problems import problem_of, problem_response
 from apps.web.roles import RANK, ROLE_TABLE, Access, Role, access_for
 from apps.web.trust import is_loopback_trusted
+
+
+class LoginNeeded(NotAuthenticated):
+    """The 401 of a view that asks for more than its row in the table."""
+
+    auth_header = "Bearer"
 
 
 def role_of(request: Any) -> Role | None:
@@ -38,9 +44,7 @@ def has_role(request: Any, least: Role) -> bool:
 def require_role(request: Any, least: Role, why: str) -> None:
     """For what depends on the body: raise 401 without login and 403 below the role."""
     if role_of(request) is None:
-        error = NotAuthenticated(why)
-        error.auth_header = "Bearer"
-        raise error
+        raise LoginNeeded(why)
     if not has_role(request, least):
         raise PermissionDenied(why)
 
@@ -74,12 +78,13 @@ def require_access(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        authenticators = [authenticator() for authenticator in api_settings.DEFAULT_AUTHENTICATION_CLASSES]
+        kinds: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+        authenticators = [authenticator() for authenticator in kinds]
         asked = Request(request, authenticators=authenticators)
         try:
             request.user = asked.user
         except APIException as error:
-            return exception_handler(error, {"request": request}).render()
+            return problem_of(error).render()
         access = access_for(_route_name(request), request.method or "")
         if is_allowed(request, access):
             return view(request, *args, **kwargs)

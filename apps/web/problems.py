@@ -51,6 +51,10 @@ class ProblemResponse(Response):
             self.content_type = PROBLEM_TYPE
         return super().rendered_content
 
+    def render(self) -> ProblemResponse:
+        super().render()
+        return self
+
 
 def problem_response(
     status: int,
@@ -89,7 +93,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> ProblemRe
     if isinstance(error, PermissionDenied):
         return problem_response(403, None, str(error) or "Your role does not allow this.")
     if isinstance(error, exceptions.APIException):
-        return _of_rest_framework(error)
+        return problem_of(error)
     return None
 
 
@@ -106,12 +110,13 @@ def _reason_of(error: Exception) -> dict[str, Any]:
     return {"reason": str(reason)} if reason else {}
 
 
-def _of_rest_framework(error: exceptions.APIException) -> ProblemResponse:
+def problem_of(error: exceptions.APIException) -> ProblemResponse:
+    """The problem for an error of DRF."""
     headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
-    if getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(error.wait) + 1)
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait_s := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait_s) + 1)
     faults: list[dict[str, str]] = []
     if isinstance(error, exceptions.ValidationError):
         faults = _faults_of(error.detail)

@@ -20,4 +20,6 @@ def route(pattern: str, view: Any, name: str, **kwargs: Any) -> URLPattern:
 
 
 def _callable_of(view: Any) -> Callable[..., Any]:
-    return view.as_view() if isinstance(view, type) else view
+    is_class = hasattr(view, "as_view")
+    made: Callable[..., Any] = view.as_view() if is_class else view
+    return made

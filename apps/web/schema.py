@@ -67,7 +67,8 @@ def document() -> dict[str, Any]:
     with _lock:
         if not _document:
             with GENERATOR_STATS.silence():
-                _document.update(describe_edge(SchemaGenerator().get_schema(request=None, public=True)))
+                described = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+            _document.update(describe_edge(described))
         return _document
 
 

@@ -113,6 +113,28 @@ def test_a_chunked_body_is_cut_off_where_it_passes_the_limit(desk: Desk) -> None
     assert desk.rss_mib() - before < 20
 
 
+def served_so_far(desk: Desk) -> float:
+    """Requests that the application of the server has seen, this one included."""
+    with desk.connect() as connection:
+        connection.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        text = b"".join(iter(lambda: connection.recv(65536), b""))
+    line = next(line for line in text.splitlines() if line.startswith(b"django_http_requests_before_middlewares_total"))
+    return float(line.split()[1])
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 65540", "Transfer-Encoding: chunked"])
+def test_a_refused_request_never_reaches_the_application(desk: Desk, framing: str) -> None:
+    before = served_so_far(desk)
+    order = b'{"symbol": "BTCUSDT"}'
+    body = order + b" " * (65_540 - len(order))
+    if "chunked" in framing:
+        body = b"15\r\n" + order + b"\r\n10000\r\n" + b" " * 65_536 + b"\r\n0\r\n\r\n"
+    with desk.connect() as connection:
+        connection.sendall(head(framing) + body)
+        assert read_answer(connection)[0] == 413
+    assert served_so_far(desk) == before + 1
+
+
 def test_no_100_continue_follows_the_refusal(desk: Desk) -> None:
     with desk.connect() as connection:
         connection.sendall(head(f"Content-Length: {GIB}", "Expect: 100-continue"))

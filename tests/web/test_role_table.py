@@ -67,7 +67,7 @@ def test_no_token_no_session_is_a_401_that_says_how(remote: Client) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "x", "tdk_", "tdk_" + "a" * 43, "tdk_é", "a b"])
-def test_a_wrong_token_is_a_401_even_from_loopback(local: Client, token: str) -> None:
+def test_a_wrong_token_is_a_401_even_from_loopback(desk_db: object, local: Client, token: str) -> None:
     response = local.get("/test/read", headers={"authorization": f"Bearer {token}"})
     assert response.status_code == 401
 

@@ -21,8 +21,8 @@ def test_the_defaults_are_fine() -> None:
     ("changes", "found"),
     [
         ({"ALLOWED_HOSTS": ["*"]}, ["web.E001", "web.W001"]),
-        ({"ALLOWED_HOSTS": [".example.org"], "PROFILE": "scaled"}, ["web.E001", "web.E002"]),
-        ({"PROFILE": "scaled"}, ["web.E002"]),
+        ({"ALLOWED_HOSTS": [".example.org"], "EMBEDDED": False}, ["web.E001", "web.E002"]),
+        ({"EMBEDDED": False}, ["web.E002"]),
         ({"SECRET_KEY": "short"}, ["web.E003"]),
         ({"SECRET_KEY": "django-insecure-" + "x" * 40}, ["web.E003"]),
         ({"DEBUG": True}, ["web.E004"]),
@@ -41,5 +41,5 @@ def test_a_dangerous_setting_is_found(
 
 def test_a_given_secret_satisfies_the_scaled_profile(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "k" * 50)
-    settings.PROFILE = "scaled"
+    settings.EMBEDDED = False
     assert ids() == []
