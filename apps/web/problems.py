@@ -7,8 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
-from django.http.response import HttpResponseBase
+from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
@@ -134,28 +133,3 @@ def _faults_of(detail: Any) -> list[dict[str, str]]:
             for name, texts in detail.items()
         ]
     return [{"field": "body", "message": " ".join(str(text) for text in detail)}]
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """`handler400` of the URLconf."""
-    return problem_response(400, None, "The request cannot be understood.").render()
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """`handler403` of the URLconf."""
-    return problem_response(403, None, "Your role does not allow this.").render()
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """`handler404` of the URLconf."""
-    return problem_response(404, None, f"There is nothing at {request.path[:200]}.").render()
-
-
-def server_error(request: HttpRequest) -> HttpResponseBase:
-    """`handler500` of the URLconf: the log has the traceback under the same request id."""
-    return problem_response(500, None, "Something failed here; the log has it under this request id.").render()
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    """`CSRF_FAILURE_VIEW`."""
-    return problem_response(403, None, f"The request carries no valid CSRF token: {reason}").render()

@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import resolve
+
+from apps.web import request_ids
+from apps.web.error_views import server_error
 
 PROBLEM = "application/problem+json"
 
@@ -51,6 +54,25 @@ def test_what_can_be_tried_again_says_when(local: Client) -> None:
 @pytest.mark.parametrize("accept", ["application/json", "text/html", "*/*"])
 def test_an_unknown_path_is_a_404(local: Client, accept: str) -> None:
     check_shape(local.get("/api/nothing", headers={"accept": accept}), 404)
+
+
+def test_a_person_lost_beside_the_api_sees_a_page(local: Client) -> None:
+    response = local.get("/nothing", headers={"accept": "text/html,*/*;q=0.8"})
+    assert (response.status_code, response["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert b"nothing at this address" in response.content
+
+
+def test_a_person_whose_page_fails_sees_a_page_with_the_request_id(test_routes: None) -> None:
+    request = RequestFactory().get("/", headers={"accept": "text/html"})
+    request_ids.begin("abc-123")
+    page = server_error(request)
+    assert page.status_code == 500 and b"abc-123" in page.content
+
+
+def test_a_form_without_its_csrf_token_is_a_problem(local: Client, settings: Any) -> None:
+    settings.CSRF_FAILURE_VIEW = "apps.web.error_views.csrf_failure"
+    local.handler.enforce_csrf_checks = True
+    check_shape(local.post("/login", {"username": "x"}), 403)
 
 
 def test_another_host_name_is_a_400_on_every_path(local: Client) -> None:

@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 from apps.engine.errors import Conflict, InvalidInput, Unavailable, UnknownName
 from apps.web.bodies import Field, read_body
 from apps.web.casing import DataMap
-from apps.web.problems import bad_request, not_found, permission_denied, server_error
+from apps.web.error_views import bad_request, not_found, permission_denied, server_error
 from apps.web.queries import Param, read_query
 from apps.web.routes import route
 from apps.web.values import decimal_text
