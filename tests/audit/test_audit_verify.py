@@ -176,8 +176,8 @@ def test_replace_into_is_named(log: Callable[[int], Any], attacker: Callable[...
 
 
 def rewrite_everything(attacker: Callable[..., None]) -> None:
-    """A consistent forgery of the whole log: every hash, the head, even the checkpoint row."""
-    statements: list[Any] = ["DELETE FROM audit_auditrecord", "DELETE FROM audit_verifiedcheckpoint"]
+    """A consistent forgery of the whole log: every hash and the head."""
+    statements: list[Any] = ["DELETE FROM audit_auditrecord"]
     previous = GENESIS_HASH
     for row in selectors.audit_after(0, 10_000):
         actor = "forger" if row.sequence == 2 else row.actor
@@ -188,10 +188,14 @@ def rewrite_everything(attacker: Callable[..., None]) -> None:
     attacker(*statements)
 
 
-def test_a_rewritten_log_is_found_by_the_checkpoint(log: Callable[[int], Any], attacker: Callable[..., None]) -> None:
+@pytest.mark.parametrize("also", ["SELECT 1", "DELETE FROM audit_verifiedcheckpoint"])
+def test_a_rewritten_log_is_found_by_the_checkpoint(
+    log: Callable[[int], Any], attacker: Callable[..., None], also: str
+) -> None:
     log(SIZE)
     checkpoint()
     rewrite_everything(attacker)
+    attacker(also)
     assert broken_at() == (SIZE, "checkpoint")
     assert broken_at(from_checkpoint=False) == (SIZE, "checkpoint")
     checkpoint_file().unlink()
@@ -232,6 +236,19 @@ def test_a_changed_control_is_named(
         result = selectors.audit_verify(from_checkpoint)
         assert result.first_broken is not None and result.first_broken.where == "controls"
         assert words in result.first_broken.detail
+
+
+def test_controls_changed_together_with_their_checkpoint_are_found(
+    log: Callable[[int], Any], attacker: Callable[..., None]
+) -> None:
+    log(SIZE)
+    checkpoint()
+    attacker(
+        "UPDATE audit_controlcurrent SET value = '999' WHERE key = 'limit.1'",
+        "UPDATE audit_verifiedcheckpoint SET controls = replace(controls, '[34,', '[999,')",
+    )
+    assert broken_at() == (SIZE, "checkpoint")
+    assert broken_at(from_checkpoint=False)[1] == "controls"
 
 
 def test_a_damaged_or_missing_snapshot_is_named(append: Callable[..., Any], attacker: Callable[..., None]) -> None:

@@ -7,17 +7,12 @@ import time
 from pathlib import Path
 
 if __name__ == "__main__":
-    stop, ready = Path(sys.argv[1]), Path(sys.argv[2])
-    database = sys.argv[3] if len(sys.argv) > 3 else None
+    stop, ready, database = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 
-    import django
-
-    django.setup()
-
+    # No django.setup(): fence and audit need no models, and a process without them starts sooner.
     from django.db import connections
 
-    if database:
-        connections.databases["default"]["NAME"] = database
+    connections.databases["default"]["NAME"] = database
 
     from apps.audit.services import audit_append
     from apps.risk import fence
