@@ -138,9 +138,9 @@ def _detect_nb(f: Array1d, f_at: int, i: IntArray1d, i_at: int, armed: int, z: f
     recent = detector[B_P_RECENT]
     if recent < REARM:
         i[armed] = 1
-    elif recent >= ALARM and i[armed] == 1 and counts[J_SEEN] > BURN_IN:
+    elif recent >= ALARM and i[armed] == 1:
         i[armed] = 0
-        return 1
+        return 1 if counts[J_SEEN] > BURN_IN else 0
     return 0
 
 

@@ -88,8 +88,8 @@ def definition(vol: np.ndarray, move: np.ndarray) -> tuple[list[int], list[str]]
                 expected_length = float(np.sum(lengths * masses))
             if recent < 0.2:
                 armed[k] = True
-            elif recent >= 0.5 and armed[k] and seen > 30:
-                armed[k], fired = False, True
+            elif recent >= 0.5 and armed[k]:
+                armed[k], fired = False, fired or seen > 30
         alarms.append(int(fired))
         since_alarm = 0 if fired else since_alarm + 1
         past = o[0][max(0, t - 71) : t + 1]
@@ -128,6 +128,15 @@ def test_the_first_labels_wait_for_scale_and_burn_in() -> None:
     world = World().feed(vol, move)
     assert set(world.labels[:60]) == {"unknown"} and world.labels[60] != "unknown"
     assert not any(world.alarms[:60])
+
+
+def test_a_change_during_burn_in_is_no_alarm() -> None:
+    vol, move = noise(200)
+    vol[52:] *= 8.0
+    world = World(horizon=12).feed(vol[:60], move[:60])
+    assert regime_recent_nb(world.f, world.i) > 0.5 and not any(world.alarms)
+    late = World(horizon=12).feed(np.concatenate([vol[:52], vol[:40], vol[52:60]]), np.resize(move, 100))
+    assert any(late.alarms[92:])
 
 
 def test_the_age_is_unknown_before_the_first_observation_unless_switched_off() -> None:
