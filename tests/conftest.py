@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_TEST_VAR = tempfile.mkdtemp(prefix="tradedesk-test-")
-os.environ.setdefault("TRADEDESK_VAR", _TEST_VAR)
-# Kernels are keyed by the hash of their sources, so test runs may share them with the desk.
-_ROOT = Path(__file__).resolve().parent.parent
-if "NUMBA_CACHE_DIR" not in os.environ:
-    from tradedesk.env import engine_hash
-
-    os.environ["NUMBA_CACHE_DIR"] = str(_ROOT / "var" / "kernels" / engine_hash())
-
-import pytest  # noqa: E402 - the environment must be set before Django is imported
+import pytest
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +44,24 @@ def _point_at(path: Path) -> None:
     from django.db import connections
 
     connections["default"].close()
-    connections["default"].settings_dict["NAME"] = str(path)
-    connections.databases["default"]["NAME"] = str(path)
+    options = connections.databases["default"]["OPTIONS"]
+    # No test pulls the plug of the machine: a killed process loses nothing without fsync either.
+    options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
+    for settings_dict in (connections["default"].settings_dict, connections.databases["default"]):
+        settings_dict["NAME"] = str(path)
+        settings_dict["OPTIONS"]["init_command"] = options["init_command"]
+
+
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """The engine's kernels, compiled before a test hands work to a thread that waits only so long."""
+    import numpy as np
+
+    from apps.engine.observer import Observer, ObserveSettings
+    from tradedesk.warm import warm_kernels
+
+    observer = Observer(ObserveSettings("WARM", 60_000, 5))
+    warm_kernels(observer, np.zeros(len(observer.runs), np.int64))
 
 
 @pytest.fixture(scope="session")
@@ -68,10 +73,6 @@ def recorded_data() -> Path:
     if not (path / "README.md").exists():
         pytest.skip(f"recorded bars not found in {path}; set TRADEDESK_DATA")
     return path
-
-
-def pytest_sessionfinish() -> None:
-    shutil.rmtree(_TEST_VAR, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -129,8 +129,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PROFILE", "embedded", _one_of("embedded", "scaled"), "embedded trusts this machine's loopback."),
     Setting("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _names, "Host names the server answers to."),
     Setting("SECRET_KEY", "", _text, "Django's secret; empty keeps one in the var folder."),
-    Setting("TRADEDESK_VAR", str(BASE_DIR / "var"), _text, "Folder for database, tokens, kernel cache and logs."),
-    Setting("TRADEDESK_DATA", str(BASE_DIR.parent / "shared" / "data"), _text, "Recorded bars for tests and demo-real."),
+    Setting("TRADEDESK_VAR", "var", _text, "Folder for database, tokens and kernels."),
+    Setting("TRADEDESK_DATA", str(BASE_DIR.parent / "shared" / "data"), _text, "Recorded bars (tests, demo)."),
     Setting("POLICY_PATHS", "", _names, "Files with policies of your own."),
     Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "What is logged to standard error."),
 )
@@ -148,7 +148,7 @@ def read_setting(name: str) -> Any:
 
 def var_dir() -> Path:
     """The writable folder. Exits with one clear line when it cannot be written."""
-    path = Path(read_setting("TRADEDESK_VAR"))
+    path = BASE_DIR / read_setting("TRADEDESK_VAR")
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe-{os.getpid()}"

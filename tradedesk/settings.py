@@ -17,7 +17,7 @@ globals().update({setting.name: read_setting(setting.name) for setting in SETTIN
 VERSION = "0.1.0"
 VAR_DIR = var_dir()
 TRADEDESK_VAR = Path(VAR_DIR)
-TRADEDESK_DATA = Path(read_setting("TRADEDESK_DATA"))
+TRADEDESK_DATA = BASE_DIR / read_setting("TRADEDESK_DATA")
 ENGINE_HASH = engine_hash()
 INTERVAL_MS = INTERVALS_MS[read_setting("INTERVAL")]
 EXCHANGE = read_setting("EXCHANGE")
@@ -130,6 +130,8 @@ DATABASES = _databases()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+CSRF_FAILURE_VIEW = "apps.web.error_views.csrf_failure"
+PROMETHEUS_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, float("inf"))
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/"
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -143,6 +145,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 

@@ -8,6 +8,13 @@ from importlib.util import find_spec
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from apps.web.error_views import bad_request as handler400
+from apps.web.error_views import not_found as handler404
+from apps.web.error_views import permission_denied as handler403
+from apps.web.error_views import server_error as handler500
+
+__all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
+
 APPS_WITH_URLS = ("web", "accounts", "telemetry", "dashboard", "audit", "flags", "marketdata", "strategy", "risk")
 APPS_WITH_URLS += ("canary", "execution", "research")
 

@@ -32,6 +32,8 @@ from apps.engine.router import RouterParams
 from apps.engine.values import Array2d, IntArray1d, IntArray2d
 
 _NONE = int(Reason.NONE)
+_NO_MARKET_VIEW = int(Reason.NO_MARKET_VIEW)
+_NO_TRADE = int(Status.NO_TRADE)
 _BLOCKED = int(Status.BLOCKED)
 _REJECTED = int(Status.REJECTED)
 _EXECUTION_OFF = int(Reason.EXECUTION_OFF)
@@ -104,6 +106,8 @@ def intent_nb(
 ) -> tuple[int, int]:  # fmt: skip
     """(reason, signed lots): the router's plan, a person's order, or the flatten of what is held."""
     if terms.source == SOURCE_ROUTER:
+        if desk.view_age_ms < 0:
+            return _NO_MARKET_VIEW, 0
         reason, signed_lots = plan_nb(view, arms, gates, desk, limits, terms, params, ask_ticks, u, w)
         if reason == _NONE and terms.is_execution_on == 0:
             return _EXECUTION_OFF, 0
@@ -124,6 +128,7 @@ def decide_nb(
     reason, signed_lots = intent_nb(view, arms, gates, desk, limits, terms, params, arrival.ask_ticks, u, w)
     w.out_i[INTS.reason] = reason
     if signed_lots == 0:
+        w.out_i[INTS.status] = _BLOCKED if reason == _NO_MARKET_VIEW else _NO_TRADE
         return
     order = order_nb(signed_lots, arrival.ask_ticks, desk, terms)
     w.out_i[INTS.side] = order.side

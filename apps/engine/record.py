@@ -65,8 +65,9 @@ def _value_out(name: str, value: Any) -> Any:
 
 
 def _back(kind: Any, fields: dict[str, Any]) -> Any:
-    types = {name: str(annotation) for name, annotation in kind.__annotations__.items()}
-    return kind(**{name: float_from(text) if types[name] == "float" else int(text) for name, text in fields.items()})
+    # Annotations are text here, or a reference that holds the text.
+    is_float = {name: "float" in str(annotation) for name, annotation in kind.__annotations__.items()}
+    return kind(**{name: float_from(text) if is_float[name] else int(text) for name, text in fields.items()})
 
 
 def _levels(rows: IntArray2d) -> list[list[int]]:

@@ -40,7 +40,7 @@ class BarsAutopilot(Autopilot):
                 if queue and int(queue[0].open_time_ms[0]) == opened
             }
             self._take_step(bars)
-        self._mark_equity()
+            self._mark_equity()
 
     def _is_complete(self, waiting: dict[str, list[Bars]]) -> bool:
         """Every symbol has a next bar, or has waited out the hole behind the newest one."""
