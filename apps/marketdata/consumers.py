@@ -34,7 +34,7 @@ LONGEST_QUERY = 2_048
 log = logging.getLogger(__name__)
 
 
-class PricesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] - channels carries no types
+class PricesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels carries no types
     """WS /ws/prices/?symbols=BTCUSDT,ETHUSDT."""
 
     channel_layer_alias = "none"  # prices never travel through a channel layer, which would drop the newest
