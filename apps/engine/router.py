@@ -211,8 +211,6 @@ def decision_probabilities_nb(
             return STATUS_BAD_PARAMETER
         scores[k] = loc[k] - switch_cost[k]
         scales[k] = params.v * math.sqrt(variance)
-    if cash_admissible != 0 and not math.isfinite(cash_cost):
-        return STATUS_NOT_FINITE
     status = _choose_mode_nb(a, -cash_cost, admissible, cash_admissible, params, work, scores, scales, p_out)
     return (
         mix_probabilities_nb(p_out, admissible, cash_admissible, params.eps, p_out) if status == STATUS_OK else status

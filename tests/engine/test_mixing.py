@@ -66,6 +66,12 @@ def test_mixing_rounds_half_to_even_and_the_last_choice_takes_the_rest() -> None
     assert status == STATUS_OK and q.tolist() == [2 * unit, 4 * unit, 0.25, 0.75 - 6 * unit]
 
 
+def test_without_eps_a_rest_never_revives_a_last_choice_of_probability_zero() -> None:
+    third = 1.0 / 3.0  # rounds down by a third of a unit, three times over
+    status, q = mix([third, third, third, 0.0], eps=0.0)
+    assert status == STATUS_OK and q[3] == 0.0 and q[2] == q[1] + 2.0**-30
+
+
 def test_a_rest_below_zero_is_paid_by_the_largest() -> None:
     unit = 2.0**-30
     p = [0.5 + 0.6 * unit, 0.25 + 0.6 * unit, 0.25 - 1.3 * unit, 0.1 * unit]

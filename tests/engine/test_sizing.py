@@ -62,6 +62,10 @@ def test_the_sigmoid_never_rises_not_even_by_a_bit(width: float, ulps: int) -> N
     assert sigmoid_minus_nb(wider) <= sigmoid_minus_nb(width)
 
 
+def test_widths_are_rounded_up_before_libm_sees_them() -> None:
+    assert sigmoid_minus_nb(1.0 + 2.0**-50) == sigmoid_minus_nb(1.0 + 2.0**-40) < sigmoid_minus_nb(1.0)
+
+
 def test_the_sigmoid_at_its_ends() -> None:
     assert sigmoid_minus_nb(0.0) == 0.5
     assert sigmoid_minus_nb(700.0) > 0.0
