@@ -23,8 +23,11 @@ def _text(raw: str) -> str:
     return raw
 
 
-def _integer(raw: str) -> int:
-    return int(raw)
+def _natural(raw: str) -> int:
+    number = int(raw)
+    if number < 0:
+        raise ValueError("must be 0 or more")
+    return number
 
 
 def _positive(raw: str) -> int:
@@ -102,8 +105,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("EXCHANGE", "simulated", _one_of("simulated", "binance"), "Where market data comes from."),
     Setting("EXCHANGE_REST_URL", "", _text, "REST base address; empty chooses by EXCHANGE."),
     Setting("EXCHANGE_WS_URL", "", _text, "Stream base address; empty chooses by EXCHANGE."),
-    Setting("SIM_SEED", "7", _integer, "Seed of the simulated market."),
-    Setting("SIM_PORT", "0", _integer, "Port of the simulated exchange; 0 takes a free one."),
+    Setting("SIM_SEED", "7", _natural, "Seed of the simulated market."),
+    Setting("SIM_PORT", "0", _natural, "Port of the simulated exchange; 0 takes a free one."),
     Setting("HISTORY_BARS", "5000", _positive, "Closed bars fetched per symbol when the desk has none."),
     Setting("HORIZON_BARS", "", _text, "Bars between decisions; empty is 5 (simulated) or 60 (binance)."),
     Setting("INITIAL_CASH", "1000000", _decimal, "Paper cash of a new epoch, in quote currency."),
@@ -114,13 +117,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BREAKER_MINUTES", "15", _positive, "How long a tripped breaker pauses new risk."),
     Setting("ORDERS_PER_MINUTE", "6", _positive, "Orders per symbol in any 60 seconds (at most 60)."),
     Setting("STALE_AFTER_MS", "5000", _positive, "Age in market time after which a book denies new risk."),
-    Setting("ENTRY_LATENCY_MS", "50", _integer, "Market time between a decision and its arrival at the book."),
+    Setting("ENTRY_LATENCY_MS", "50", _natural, "Market time between a decision and its arrival at the book."),
     Setting("FILLS", "depth", _one_of("depth", "bars"), "Fill on the live book, or at the next bar's open."),
-    Setting("FEE_BPS", "10", _integer, "Taker fee in basis points, in quote currency, rounded up to 1e-8."),
+    Setting("FEE_BPS", "10", _natural, "Taker fee in basis points, in quote currency, rounded up to 1e-8."),
     Setting("ALLOW_SHORT", "false", _boolean, "Whether signals below 0 may open short positions."),
     Setting("REBALANCE_BAND", "0.20", _decimal, "Share of the target below which a same-sign order is not sent."),
     Setting("ROUTER_MODE", "thompson", _one_of("thompson", "ucb", "greedy"), "How the router chooses an arm."),
-    Setting("ROUTER_SEED", "20260101", _integer, "Root seed of every draw."),
+    Setting("ROUTER_SEED", "20260101", _natural, "Root seed of every draw."),
     Setting("FALLBACK_POLICY", "ema_cross", _text, "Policy that decides while the flag StrategyRouter is off."),
     Setting("AUTOPILOT", "true", _boolean, "Whether the desk trades on its own grid."),
     Setting("KILL_SWITCH", "false", _boolean, "Engage the kill switch at start."),

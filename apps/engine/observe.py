@@ -39,6 +39,7 @@ from apps.engine.features import (
     sigma_nb,
     sigma_previous_nb,
 )
+from apps.engine.propensity import STATUS_OK
 from apps.engine.regime import (
     regime_age_nb,
     regime_grid_nb,
@@ -65,8 +66,8 @@ SLOT_GRID, SLOT_STAGE = 0, 1
 SLOT_SIGMA, SLOT_ENTRY, SLOT_X = 0, 1, 2
 SLOT_ARMS = SLOT_X + N_CONTEXT
 # Integer scalars.
-S_LAST_INDEX, S_SEEN, S_GAPS, S_IS_GRID, S_MISSING, S_LABEL, S_APPLIED, S_FAULT, S_CLIPPED = range(9)
-N_SCALARS_I = 9
+S_LAST_INDEX, S_SEEN, S_GAPS, S_IS_GRID, S_MISSING, S_LABEL, S_APPLIED, S_FAULT, S_CLIPPED, S_REFUSED = range(10)
+N_SCALARS_I = 10
 # Float scalars.
 S_SIGMA, S_ADV, S_AGE, S_RECENT = range(4)
 N_SCALARS_F = 4
@@ -143,7 +144,10 @@ def shadow_nb(s: CoreState, bar_index: int, horizon: int, open_: float) -> None:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def learn_closed_nb(s: CoreState, slot: int, horizon: int) -> None:
-    """Learn the closed shadow position of a slot: reward = signal x return in units of sigma sqrt(H), clipped."""
+    """Learn the closed shadow position of a slot: reward = signal x return in units of sigma sqrt(H), clipped.
+
+    An observation that is not finite is refused, counted, and not stated as applied.
+    """
     if s.slots_i[slot, SLOT_STAGE] != CLOSED:
         return
     move = s.slots_f[slot, SLOT_ENTRY] / (s.slots_f[slot, SLOT_SIGMA] * math.sqrt(horizon))
@@ -153,8 +157,10 @@ def learn_closed_nb(s: CoreState, slot: int, horizon: int) -> None:
             s.scalars_i[S_CLIPPED] += 1
         s.reward[k] = min(max(reward, -REWARD_CLIP), REWARD_CLIP)
     x = s.slots_f[slot, SLOT_X : SLOT_X + N_CONTEXT]
-    learn_nb(s.sxx, s.sxy, s.syy, s.n, x, s.reward, s.slots_mask[slot])
-    s.scalars_i[S_APPLIED] = s.slots_i[slot, SLOT_GRID] * horizon
+    if learn_nb(s.sxx, s.sxy, s.syy, s.n, x, s.reward, s.slots_mask[slot]) == STATUS_OK:
+        s.scalars_i[S_APPLIED] = s.slots_i[slot, SLOT_GRID] * horizon
+    else:
+        s.scalars_i[S_REFUSED] += 1
     s.slots_i[slot, SLOT_STAGE] = EMPTY
 
 
@@ -205,7 +211,7 @@ def observe_bar_nb(
     sigma = sigma_nb(s.feature_f)
     is_grid = 1 if bar_index % horizon == 0 else 0
     scalars[S_IS_GRID] = is_grid
-    alarm = 0
+    alarm, status = 0, STATUS_OK
     if is_grid == 1:
         alarm = regime_grid_nb(
             s.regime_f, s.regime_i, realized_vol_nb(s.feature_f, s.feature_i),
@@ -215,9 +221,9 @@ def observe_bar_nb(
     scalars[S_MISSING] = context_nb(s.feature_f, s.feature_i, age, s.context)
     if is_grid == 1:
         slot = (bar_index // horizon) % 2
-        discount_nb(s.sxx, s.sxy, s.syy, s.n, params.gamma)
-        if alarm == 1:
-            discount_nb(s.sxx, s.sxy, s.syy, s.n, params.rho)
+        status = discount_nb(s.sxx, s.sxy, s.syy, s.n, params.gamma)
+        if alarm == 1 and status == STATUS_OK:
+            status = discount_nb(s.sxx, s.sxy, s.syy, s.n, params.rho)
         learn_closed_nb(s, slot, horizon)
         s.slots_i[slot, SLOT_STAGE] = EMPTY
         if scalars[S_MISSING] == 0 and sigma > 0.0:
@@ -229,16 +235,16 @@ def observe_bar_nb(
     recent = regime_recent_nb(s.regime_f, s.regime_i)
     s.scalars_f[S_RECENT] = recent if is_bocpd == 1 and recent >= 0.0 else 0.0
     scalars[S_LABEL] = regime_label_nb(s.regime_f, s.regime_i)
-    scalars[S_FAULT] = 0
-    if scalars[S_MISSING] == 0:
+    scalars[S_FAULT] = status
+    if scalars[S_MISSING] == 0 and status == STATUS_OK:
         scalars[S_FAULT] = posterior_nb(
             s.sxx, s.sxy, s.syy, s.n, s.context, params.lam, params.a0, params.b0, s.work,
             s.arms[ARM_LOC], s.arms[ARM_H], s.arms[ARM_A], s.arms[ARM_B],
         )  # fmt: skip
         for k in range(s.gates.shape[0]):
             s.arms[ARM_N, k] = s.n[k]
-        if scalars[S_FAULT] != 0:
-            scalars[S_MISSING] = 1 << N_CONTEXT
+    if scalars[S_FAULT] != STATUS_OK:
+        scalars[S_MISSING] |= 1 << N_CONTEXT
     return is_grid
 
 

@@ -10,7 +10,7 @@ from numba import njit
 from apps.engine.decision import ARM_A, ARM_B, ARM_H, ARM_LOC, ARM_SIGNAL, FLOATS, INTS, TermsRecord, ViewRecord
 from apps.engine.desk import DeskRecord, LimitRecord
 from apps.engine.fills import HALF_SPREAD, impact_rate_nb
-from apps.engine.propensity import choose_nb
+from apps.engine.propensity import NO_CHOICE, STATUS_OK, STATUS_SELF_CHECK, choose_nb
 from apps.engine.reasons import Reason
 from apps.engine.router import RouterParams, decision_probabilities_nb
 from apps.engine.sizing import SIZE_ERROR, base_e8_nb, sigmoid_minus_nb, target_lots_nb, widths_nb
@@ -41,12 +41,16 @@ def switch_cost_nb(signal: float, held: float, full_size: float, view: ViewRecor
 def score_inputs_nb(
     view: ViewRecord, arms: Array2d, gates: IntArray1d, desk: DeskRecord, terms: TermsRecord, base_e8: int, w: Any
 ) -> tuple[int, float]:
-    """Widths, sigmoids and switching costs per arm; returns (number of admissible arms, cost of going to cash)."""
+    """Widths, sigmoids and switching costs per arm; (number of admissible arms, cost of going to cash).
+
+    The number is -1 when a width cannot be formed.
+    """
     scale = view.sigma_bar * math.sqrt(terms.horizon_bars)
     position = desk.position_lots * desk.mark_ticks * terms.unit_e8 * 1e-8
     weight = terms.weight_e9 * 1e-9
     n_admissible, largest = 0, 0.0
-    widths_nb(arms[ARM_H], arms[ARM_A], w.widths)
+    if widths_nb(arms[ARM_H], arms[ARM_A], w.widths) != STATUS_OK:
+        return -1, 0.0
     for k in range(gates.shape[0]):
         w.sigmoids[k] = sigmoid_minus_nb(w.widths[k])
         full_size = base_e8 * 1e-8 * w.sigmoids[k] * weight
@@ -82,7 +86,8 @@ def choose_arm_nb(
     )  # fmt: skip
     if status != 0:
         return n_arms, status
-    return choose_nb(w.p, u), 0
+    chosen = choose_nb(w.p, u)
+    return (n_arms, STATUS_SELF_CHECK) if chosen == NO_CHOICE else (chosen, 0)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -121,8 +126,8 @@ def plan_nb(
     if base_e8 <= 0 or desk.mark_ticks <= 0 or not (view.sigma_bar > 0.0) or not (view.adv_quote > 0.0):
         return _NUMERIC_FAULT, 0
     n_admissible, cash_cost = score_inputs_nb(view, arms, gates, desk, terms, base_e8, w)
-    if n_admissible == 0:
-        return _NO_ADMISSIBLE_ARM, 0
+    if n_admissible <= 0:
+        return (_NO_ADMISSIBLE_ARM if n_admissible == 0 else _NUMERIC_FAULT), 0
     chosen, status = choose_arm_nb(arms, terms, params, cash_cost, u, w)
     if status != 0:
         return _NUMERIC_FAULT, 0

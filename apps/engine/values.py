@@ -67,7 +67,7 @@ class Filters(NamedTuple):
 
 
 class Book(NamedTuple):
-    """Displayed depth of one symbol, best first, as (price_e8, quantity_e8) rows. `ts_ms` is its market arrival time."""
+    """Displayed depth of one symbol, best first, as (price_e8, quantity_e8). `ts_ms` is its market arrival time."""
 
     symbol: str
     ts_ms: int
