@@ -35,9 +35,11 @@ class Autopilot:
         self.folds = {symbol: Fold(symbol) for symbol in settings.SYMBOLS}
         self.latest: dict[str, ViewRef] = {}
         self.due: set[str] = set()
+        self.closes: dict[str, tuple[int, int]] = {}
+        self._first: set[str] = set()
         self._nudge = threading.Event()
         self._stop = threading.Event()
-        self._equity_ms = 0
+        self._equity_open_ms = 0
 
     def warm(self, progress: Callable[[str], None] = lambda line: None) -> None:
         """Rebuild every fold from stored bars and meet the stored view. The last closed bar is due at once.
@@ -48,8 +50,11 @@ class Autopilot:
             count = fold.rebuild()
             progress(f"engine warmed: {symbol}, {count} bars")
             if count:
-                self._keep(symbol, fold.observer.view())
+                self._keep(symbol, fold.observer.view(), may_exist=True)
+                newest = bars.bars_load(symbol, settings.INTERVAL, limit=1)
+                self.closes[symbol] = (int(newest.open_time_ms[0]), int(newest.close_e8[0]))
                 self.due.add(symbol)
+                self._first.add(symbol)
 
     def nudge(self, *_: object) -> None:
         """A bar was stored; called from any thread."""
@@ -82,10 +87,16 @@ class Autopilot:
 
     def _pull(self, symbol: str, fold: Fold) -> None:
         for bar in self.next_bars(symbol, fold):
-            view = self._keep(symbol, fold.advance(bar))
-            self.due.discard(symbol)
-            if view.is_grid:
-                self.due.add(symbol)
+            self.fold_bar(symbol, bar)
+
+    def fold_bar(self, symbol: str, bar: Bars) -> None:
+        """Fold one bar; a grid bar makes a decision due, and any bar ends what was due before it."""
+        view = self._keep(symbol, self.folds[symbol].advance(bar))
+        self.closes[symbol] = (int(bar.open_time_ms[0]), int(bar.close_e8[0]))
+        self.due.discard(symbol)
+        self._first.discard(symbol)
+        if view.is_grid:
+            self.due.add(symbol)
 
     def next_bars(self, symbol: str, fold: Fold) -> list[Bars]:
         """Stored bars after the fold's last, one by one. Stops before a hole that may still be filled."""
@@ -106,10 +117,10 @@ class Autopilot:
         """Whether the bar after this one should have closed 20 s of market time ago."""
         return market_view().now_ms() >= last_open_ms + 2 * settings.INTERVAL_MS + GAP_WAIT_MS
 
-    def _keep(self, symbol: str, view: View) -> View:
+    def _keep(self, symbol: str, view: View, *, may_exist: bool = False) -> View:
         fold = self.folds[symbol]
         regime = regime_values(fold.observer.regime(), is_enabled=fold.is_bocpd)
-        digest = view_write(view=view, regime=regime, ts_ms=view.close_ms)
+        digest = view_write(view=view, regime=regime, ts_ms=view.close_ms, may_exist=may_exist)
         self.latest[symbol] = ViewRef(view, digest, regime)
         return view
 
@@ -130,9 +141,14 @@ class Autopilot:
             self.due.discard(item.request.symbol)
 
     def _may_decide(self, symbol: str) -> bool:
-        """Not before the market's time and the symbol's book are known, nor twice on one bar."""
+        """Not before the market's time and the symbol's book are known, nor twice on one bar.
+
+        The decision right after a start waits for fresh prices; one on the grid is taken, and refused if they are old.
+        """
         market = market_view()
         if not market.clock.is_set or market.book(symbol) is None:
+            return False
+        if symbol in self._first and market.is_stale(symbol, settings.STALE_AFTER_MS):
             return False
         opened = self.latest[symbol].view.record.bar_open_ms
         if Execution.objects.filter(symbol=symbol, bar_open_ms=opened, attempt=0).exists():
@@ -142,10 +158,8 @@ class Autopilot:
 
     def _mark_equity(self) -> None:
         """One equity point per bar that every symbol has folded."""
-        views = [ref.view for ref in self.latest.values()]
-        if len(views) < len(self.folds):
-            return
-        closed_ms = min(view.close_ms for view in views)
-        if closed_ms > self._equity_ms:
-            equity_record(ts_ms=closed_ms)
-            self._equity_ms = closed_ms
+        opened = {at for at, _ in self.closes.values()}
+        if len(self.closes) == len(self.folds) and len(opened) == 1 and opened != {self._equity_open_ms}:
+            (self._equity_open_ms,) = opened
+            closes = {symbol: close for symbol, (_, close) in self.closes.items()}
+            equity_record(ts_ms=self._equity_open_ms + settings.INTERVAL_MS, closes=closes)

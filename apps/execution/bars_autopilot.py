@@ -19,15 +19,10 @@ from apps.execution.facts import MarketFacts
 from apps.execution.models import Execution
 from apps.execution.requests import AUTOPILOT, DecisionRequest, Prepared
 from apps.execution.services import decide_and_record
-from apps.marketdata.selectors import bars_load
 
 
 class BarsAutopilot(Autopilot):
     """Decisions become due at a grid bar and are committed before any later bar is folded."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._closes: dict[str, tuple[int, int]] = {}
 
     def step(self) -> None:
         """Take every step for which all symbols have their bar, or have missed it for good."""
@@ -55,10 +50,7 @@ class BarsAutopilot(Autopilot):
                 self._commit(symbol, bars.get(symbol))
                 self.due.discard(symbol)
         for symbol, bar in bars.items():
-            view = self._keep(symbol, self.folds[symbol].advance(bar))
-            self._closes[symbol] = (int(bar.open_time_ms[0]), int(bar.close_e8[0]))
-            if view.is_grid:
-                self.due.add(symbol)
+            self.fold_bar(symbol, bar)
 
     def _commit(self, symbol: str, following: Bars | None) -> None:
         """Decide with the clock, counters and marks of the view's bar; fill at the open of the bar after it."""
@@ -69,7 +61,7 @@ class BarsAutopilot(Autopilot):
         is_next = following is not None and int(following.open_time_ms[0]) == closed_ms
         facts = MarketFacts(
             ts_ms=closed_ms,
-            marks={name: close for name, (at, close) in self._closes.items() if at == opened},
+            marks={name: close for name, (at, close) in self.closes.items() if at == opened},
             data_age_ms=0,
             next_open_e8=int(following.open_e8[0]) if following is not None and is_next else 0,
             next_volume_e8=int(following.volume_e8[0]) if following is not None and is_next else 0,
@@ -84,5 +76,3 @@ class BarsAutopilot(Autopilot):
         for symbol, ref in self.latest.items():
             if not ref.view.is_grid:
                 self.due.discard(symbol)
-            newest = bars_load(symbol, settings.INTERVAL, start_ms=ref.view.record.bar_open_ms, limit=1)
-            self._closes[symbol] = (int(newest.open_time_ms[0]), int(newest.close_e8[0]))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from django.conf import settings
 
+from apps.audit import selectors as audit
 from apps.engine.observer import Observer, ObserveSettings
 from apps.engine.policies import arms
 from apps.engine.router import RouterParams
@@ -56,7 +57,7 @@ class Fold:
             self._note(opened, FoldControl.START, opened)
         elif opened != self.last_open_ms + settings.INTERVAL_MS:
             self._note(opened, FoldControl.GAP, (opened - self.last_open_ms) // settings.INTERVAL_MS - 1)
-        is_bocpd = bool(flags.flag_value("BOCPD"))
+        is_bocpd = bool(flags.flags_of_controls(audit.controls_current())["BOCPD"])
         if is_bocpd != self.is_bocpd:
             self._note(opened, FoldControl.BOCPD, int(is_bocpd))
             self.is_bocpd = is_bocpd

@@ -16,32 +16,41 @@ from apps.strategy.models import View as ViewRow
 
 
 @transaction.atomic
-def view_write(*, view: View, regime: dict[str, Any], ts_ms: int) -> str:
+def view_write(*, view: View, regime: dict[str, Any], ts_ms: int, may_exist: bool = False) -> str:
     """Keep the view of a bar and its snapshot; the hash of the snapshot.
 
-    A view written again must be the same: a different state on the same engine means that bars or control rows were
-    changed, and raises IntegrityBreach.
+    A view that exists already, as after a restart, must be the same: a different state on the same engine means that
+    bars or control rows were changed, and raises IntegrityBreach.
     """
+    if may_exist:
+        row = ViewRow.objects.filter(**_key(view)).first()
+        if row is not None:
+            return _met(row, view)
     digest = audit.snapshot_put(body=snapshot_bytes(view))
-    row, is_new = ViewRow.objects.get_or_create(
-        symbol=view.symbol,
-        interval=settings.INTERVAL,
-        bar_open_ms=view.record.bar_open_ms,
-        defaults={
-            "is_grid": view.is_grid,
-            "snapshot_hash": digest,
-            "state_hash": view.state_hash,
-            "engine_hash": settings.ENGINE_HASH,
-            "regime": regime,
-            "written_ts_ms": ts_ms,
-        },
+    ViewRow.objects.create(
+        **_key(view),
+        is_grid=view.is_grid,
+        snapshot_hash=digest,
+        state_hash=view.state_hash,
+        engine_hash=settings.ENGINE_HASH,
+        regime=regime,
+        written_ts_ms=ts_ms,
     )
-    if not is_new and row.engine_hash == settings.ENGINE_HASH and row.state_hash != view.state_hash:
+    return digest
+
+
+def _key(view: View) -> dict[str, Any]:
+    return {"symbol": view.symbol, "interval": settings.INTERVAL, "bar_open_ms": view.record.bar_open_ms}
+
+
+def _met(row: ViewRow, view: View) -> str:
+    """The hash of the stored view, which the rebuilt one has met."""
+    if row.engine_hash == settings.ENGINE_HASH and row.state_hash != view.state_hash:
         raise IntegrityBreach(
             f"{view.symbol}: the view of the bar opening at {view.record.bar_open_ms} was {row.state_hash[:12]} "
             f"when it was stored and is {view.state_hash[:12]} when rebuilt"
         )
-    return digest if is_new else row.snapshot_hash
+    return row.snapshot_hash
 
 
 @transaction.atomic
