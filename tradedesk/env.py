@@ -151,7 +151,7 @@ def read_setting(name: str) -> Any:
 
 def var_dir() -> Path:
     """The writable folder. Exits with one clear line when it cannot be written."""
-    path = BASE_DIR / read_setting("TRADEDESK_VAR")
+    path: Path = BASE_DIR / read_setting("TRADEDESK_VAR")
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe-{os.getpid()}"

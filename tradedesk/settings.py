@@ -9,20 +9,49 @@ from pathlib import Path
 
 import dj_database_url
 
-from tradedesk.env import BASE_DIR, INTERVALS_MS, SETTINGS, engine_hash, prepare_process, read_setting, var_dir
+from tradedesk.env import BASE_DIR, INTERVALS_MS, engine_hash, prepare_process, read_setting, var_dir
 
 prepare_process()
-globals().update({setting.name: read_setting(setting.name) for setting in SETTINGS})
+SYMBOLS: tuple[str, ...] = read_setting("SYMBOLS")
+INTERVAL: str = read_setting("INTERVAL")
+EXCHANGE: str = read_setting("EXCHANGE")
+EXCHANGE_REST_URL: str = read_setting("EXCHANGE_REST_URL")
+EXCHANGE_WS_URL: str = read_setting("EXCHANGE_WS_URL")
+SIM_SEED: int = read_setting("SIM_SEED")
+SIM_PORT: int = read_setting("SIM_PORT")
+HISTORY_BARS: int = read_setting("HISTORY_BARS")
+INITIAL_CASH: Decimal = read_setting("INITIAL_CASH")
+MAX_NOTIONAL: Decimal = read_setting("MAX_NOTIONAL")
+SYMBOL_NOTIONAL_CAP: Decimal = read_setting("SYMBOL_NOTIONAL_CAP")
+MAX_DD: Decimal = read_setting("MAX_DD")
+DRAWDOWN_WINDOW_TRADES: int = read_setting("DRAWDOWN_WINDOW_TRADES")
+BREAKER_MINUTES: int = read_setting("BREAKER_MINUTES")
+ORDERS_PER_MINUTE: int = read_setting("ORDERS_PER_MINUTE")
+STALE_AFTER_MS: int = read_setting("STALE_AFTER_MS")
+ENTRY_LATENCY_MS: int = read_setting("ENTRY_LATENCY_MS")
+FILLS: str = read_setting("FILLS")
+FEE_BPS: int = read_setting("FEE_BPS")
+ALLOW_SHORT: bool = read_setting("ALLOW_SHORT")
+REBALANCE_BAND: Decimal = read_setting("REBALANCE_BAND")
+ROUTER_MODE: str = read_setting("ROUTER_MODE")
+ROUTER_SEED: int = read_setting("ROUTER_SEED")
+FALLBACK_POLICY: str = read_setting("FALLBACK_POLICY")
+AUTOPILOT: bool = read_setting("AUTOPILOT")
+KILL_SWITCH: bool = read_setting("KILL_SWITCH")
+DATABASE_URL: str = read_setting("DATABASE_URL")
+REDIS_URL: str = read_setting("REDIS_URL")
+PROFILE: str = read_setting("PROFILE")
+POLICY_PATHS: tuple[str, ...] = read_setting("POLICY_PATHS")
+LOG_LEVEL: str = read_setting("LOG_LEVEL")
 
 VERSION = "0.1.0"
 VAR_DIR = var_dir()
 TRADEDESK_VAR = Path(VAR_DIR)
 TRADEDESK_DATA = BASE_DIR / read_setting("TRADEDESK_DATA")
 ENGINE_HASH = engine_hash()
-INTERVAL_MS = INTERVALS_MS[read_setting("INTERVAL")]
-EXCHANGE = read_setting("EXCHANGE")
-HORIZON_BARS = int(read_setting("HORIZON_BARS") or (5 if EXCHANGE == "simulated" else 60))
-MAX_DD_BPS = int(read_setting("MAX_DD") * Decimal(10_000))
+INTERVAL_MS = INTERVALS_MS[INTERVAL]
+HORIZON_BARS: int = int(read_setting("HORIZON_BARS") or (5 if EXCHANGE == "simulated" else 60))
+MAX_DD_BPS: int = int(MAX_DD * Decimal(10_000))
 
 
 def _secret_key() -> str:

@@ -15,8 +15,10 @@ from apps.web.error_views import server_error as handler500
 
 __all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
 
-APPS_WITH_URLS = ("web", "accounts", "telemetry", "dashboard", "audit", "flags", "marketdata", "strategy", "risk")
-APPS_WITH_URLS += ("canary", "execution", "research")
+APPS_WITH_URLS = (
+    *("web", "accounts", "telemetry", "dashboard", "audit", "flags", "marketdata", "strategy", "risk"),
+    *("canary", "execution", "research"),
+)
 
 
 def _routes() -> list[URLPattern | URLResolver]:

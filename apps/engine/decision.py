@@ -102,8 +102,8 @@ DECISION_INTS = np.dtype([(name, np.int64) for name in _INT_FIELDS])
 DECISION_FLOATS = np.dtype([(name, np.float64) for name in _FLOAT_FIELDS])
 
 # Column numbers by name, as constants that kernels can read: INTS.status, FLOATS.width.
-INTS: Any = namedtuple("IntColumns", _INT_FIELDS)(*range(len(_INT_FIELDS)))  # type: ignore[misc]
-FLOATS: Any = namedtuple("FloatColumns", _FLOAT_FIELDS)(*range(len(_FLOAT_FIELDS)))  # type: ignore[misc]
+INTS: Any = namedtuple("IntColumns", _INT_FIELDS)(*range(len(_INT_FIELDS)))
+FLOATS: Any = namedtuple("FloatColumns", _FLOAT_FIELDS)(*range(len(_FLOAT_FIELDS)))
 
 
 @dataclass(frozen=True)

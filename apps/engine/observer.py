@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from apps.engine.values import Array1d, Array2d, Bars, IntArray1d
 from apps.engine.view import View
 
 E8_FLOAT = 1e-8
+Columns: TypeAlias = tuple[Array1d, Array1d, Array1d, Array1d, Array1d]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PolicyRun:
     def update(self, bar: tuple[float, float, float, float, float]) -> float:
         return float(self.policy.update_nb(self.params, self.state, *bar))
 
-    def batch(self, columns: tuple[Array1d, ...], out: Array1d) -> None:
+    def batch(self, columns: Columns, out: Array1d) -> None:
         policy_batch_nb(self.policy.update_nb, self.params, self.state, *columns, out)
 
 
@@ -75,8 +76,7 @@ class Observer:
 
     def observe(self, bars: Bars, *, inactive: IntArray1d, is_bocpd: bool) -> View:
         """Fold the single bar in `bars`; the view after it."""
-        row = tuple(float(column[0]) * E8_FLOAT for column in bars[1:6])
-        open_, high, low, close, volume = row
+        open_, high, low, close, volume = (float(column[0]) * E8_FLOAT for column in bars[1:6])
         for k, run in enumerate(self.runs):
             self._signals[k] = self._clipped(run.update((open_, high, low, close, volume)))
         index = int(bars.open_time_ms[0]) // self.settings.interval_ms
@@ -97,7 +97,7 @@ class Observer:
             self.warm_ups, inactive, int(is_bocpd),
         )  # fmt: skip
 
-    def signal_matrix(self, columns: tuple[Array1d, ...]) -> Array2d:
+    def signal_matrix(self, columns: Columns) -> Array2d:
         """Every policy's signal after every bar, (n, K); moves the policies' states."""
         signals = np.zeros((columns[0].shape[0], len(self.runs)))
         column = np.zeros(columns[0].shape[0])
@@ -169,6 +169,7 @@ class Observer:
         return signal if self.settings.allow_short or signal > 0.0 else 0.0
 
 
-def float_columns(bars: Bars) -> tuple[Array1d, ...]:
+def float_columns(bars: Bars) -> Columns:
     """Open, high, low, close, volume as float64, computed as the live path computes them."""
-    return tuple(column * E8_FLOAT for column in bars[1:6])
+    open_, high, low, close, volume = (np.asarray(column * E8_FLOAT, np.float64) for column in bars[1:6])
+    return open_, high, low, close, volume

@@ -17,6 +17,8 @@ from apps.engine.decision import (
     DECISION_FLOATS,
     DECISION_INTS,
     FILL_BARS,
+    FLOATS,
+    INTS,
     SOURCE_ROUTER,
     ArrivalRecord,
     TermsRecord,
@@ -47,7 +49,7 @@ class RunTables(NamedTuple):
     """Per symbol and bar, (S, n): whether the bar is there, its index, floats, and integers for marks and fills."""
 
     present: IntArray2d
-    index: IntArray1d
+    bar_index: IntArray1d
     open_: Array2d
     high: Array2d
     low: Array2d
@@ -126,7 +128,7 @@ def run_nb(
 ) -> int:  # fmt: skip
     """The loop over steps and symbols; answers the number of decisions written."""
     n_decisions = 0
-    for i in range(tables.index.shape[0]):
+    for i in range(tables.bar_index.shape[0]):
         for s in range(units.shape[0]):
             if book.due[s] == 1:
                 core = core_of_nb(stacked, s)
@@ -145,12 +147,12 @@ def run_nb(
             if tables.present[s, i] == 1:
                 core = core_of_nb(stacked, s)
                 book.due[s] = observe_bar_nb(
-                    core, params, terms.horizon_bars, tables.index[i], tables.open_[s, i], tables.high[s, i],
+                    core, params, terms.horizon_bars, tables.bar_index[i], tables.open_[s, i], tables.high[s, i],
                     tables.low[s, i], tables.close[s, i], tables.volume[s, i], tables.signals[s, i], warm_ups,
                     inactive, is_bocpd,
                 )  # fmt: skip
                 book.marks[s] = tables.close_ticks[s, i]
-                book.mark_index[s] = tables.index[i]
+                book.mark_index[s] = tables.bar_index[i]
             total += book.positions[s] * book.marks[s] * units[s]
         equity[i] = total
     return n_decisions
@@ -202,13 +204,13 @@ def run(
     assert settings.terms.source == SOURCE_ROUTER and settings.terms.fill_kind == FILL_BARS
     interval_ms = observers[0].settings.interval_ms
     tables = _tables(observers, bars, filters, interval_ms)
-    n_symbols, n = len(observers), tables.index.shape[0]
+    n_symbols, n = len(observers), tables.bar_index.shape[0]
     stacked = CoreState(*(np.stack(arrays) for arrays in zip(*(o.core for o in observers), strict=True)))
     book = book_state(n_symbols, settings.initial_cash_e8)
     w = workspace(len(observers[0].runs))
     capacity = n_symbols * (n // settings.terms.horizon_bars + 2)
-    out_i = np.zeros((capacity, len(DECISION_INTS)), np.int64)
-    out_f = np.zeros((capacity, len(DECISION_FLOATS)))
+    out_i = np.zeros((capacity, len(INTS)), np.int64)
+    out_f = np.zeros((capacity, len(FLOATS)))
     out_p = np.zeros((capacity, w.p.shape[0]))
     out_symbol, equity = np.zeros(capacity, np.int64), np.zeros(n, np.int64)
     count = run_nb(
@@ -236,17 +238,17 @@ def _tables(observers: list[Observer], bars: list[Bars], filters: list[Filters],
     last = max(int(b.open_time_ms[-1]) for b in bars) // interval_ms
     index = np.arange(first, last + 1, dtype=np.int64)
     shape = (len(bars), index.shape[0])
-    floats = [np.zeros(shape) for _ in range(5)]
+    open_, high, low, close, volume = (np.zeros(shape) for _ in range(5))
     signals = np.zeros((*shape, len(observers[0].runs)))
     present, opens, closes, volumes = (np.zeros(shape, np.int64) for _ in range(4))
     for s, (observer, block, rule) in enumerate(zip(observers, bars, filters, strict=True)):
         at = block.open_time_ms // interval_ms - first
         columns = float_columns(block)
-        for target, column in zip(floats, columns, strict=True):
+        for target, column in zip((open_, high, low, close, volume), columns, strict=True):
             target[s, at] = column
         signals[s, at] = observer.signal_matrix(columns)
         present[s, at] = 1
         opens[s, at] = block.open_e8 // rule.tick_e8
         closes[s, at] = block.close_e8 // rule.tick_e8
         volumes[s, at] = block.volume_e8 // rule.step_e8
-    return RunTables(present, index, *floats, signals, opens, closes, volumes)
+    return RunTables(present, index, open_, high, low, close, volume, signals, opens, closes, volumes)

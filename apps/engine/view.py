@@ -84,7 +84,9 @@ def view_from_snapshot(body: bytes) -> View:
     fields: dict[str, Any] = parse_canonical(body)
     policies = tuple(fields["policies"])
     kinds = ViewRecord.__annotations__
-    record = {name: float_from(value) if isinstance(value, str) else value for name, value in fields["record"].items()}
+    record: dict[str, Any] = {
+        name: float_from(value) if isinstance(value, str) else value for name, value in fields["record"].items()
+    }
     precision = _matrix(fields["precision"], 66).T
     if precision.shape[1] == 1 and len(policies) > 1:
         precision = np.repeat(precision, len(policies), axis=1)

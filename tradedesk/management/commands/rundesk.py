@@ -21,6 +21,10 @@ from tradedesk.startup import kernels_ready, port_is_free, rows_ready
 DEFAULT_PORT = 5000
 
 
+def stop_reactor() -> None:
+    reactor.stop()  # type: ignore[misc] # the stub declares it without self
+
+
 class Command(BaseCommand):
     """Exit codes: 0 stopped, 1 error, 2 bad input, 4 something needed is not available."""
 
@@ -70,14 +74,14 @@ class Command(BaseCommand):
         from tradedesk.asgi import application
 
         def begin() -> None:
-            twisted_loop.call_soon(runtime.start, reactor.stop)
+            twisted_loop.call_soon(runtime.start, stop_reactor)
             self._say(f"serving http://{'localhost' if host == '127.0.0.1' else host}:{port}")
 
         def end() -> defer.Deferred[None]:
             return defer.Deferred.fromFuture(asyncio.ensure_future(runtime.stop(), loop=twisted_loop))
 
         reactor.callWhenRunning(begin)
-        reactor.addSystemEventTrigger("before", "shutdown", end)
+        reactor.addSystemEventTrigger("before", "shutdown", end)  # type: ignore[arg-type] # the stub has lost a parameter
         server = DeskServer(
             application, [f"tcp:port={port}:interface={host}"], http_timeout=60, server_name="tradedesk"
         )
