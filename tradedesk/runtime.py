@@ -60,9 +60,10 @@ class Runtime:
     def exchange_start(self) -> None:
         """Start the simulated exchange when this role needs one and none is named."""
         if self.role in ("all", "stream") and settings.EXCHANGE == "simulated" and not settings.EXCHANGE_REST_URL:
-            self._exchange = start_exchange(
-                port=settings.SIM_PORT, seed=settings.SIM_SEED, symbols=settings.SYMBOLS, **self._options
-            )
+            market: dict[str, Any] = {"symbols": settings.SYMBOLS}
+            if "from_file" in self._options:
+                market = {"symbol": settings.SYMBOLS[0], **self._options}
+            self._exchange = start_exchange(port=settings.SIM_PORT, seed=settings.SIM_SEED, **market)
             self._say(f"simulated exchange: {self._exchange.rest_url}")
 
     def start(self, on_failure: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from django.conf import settings
 
@@ -34,7 +36,7 @@ def port_is_free(host: str, port: int) -> bool:
 
 def kernels_ready(say: Say) -> None:
     """Load the compiled engine, compiling what the cache does not hold."""
-    folder = settings.VAR_DIR / "kernels" / settings.ENGINE_HASH
+    folder = Path(os.environ["NUMBA_CACHE_DIR"])
     is_cold = not any(folder.glob("**/*.nbi")) if folder.exists() else True
     if is_cold:
         say("engine: compiling the kernels (first start, up to a minute)")

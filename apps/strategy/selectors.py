@@ -58,3 +58,8 @@ def fold_watermark_ms(symbol: str) -> int | None:
     """Open time of the newest folded bar of a symbol."""
     row = ViewRow.objects.filter(symbol=symbol, interval=settings.INTERVAL).order_by("-bar_open_ms").first()
     return None if row is None else row.bar_open_ms
+
+
+def views_count() -> int:
+    """How many bars were folded while the desk ran."""
+    return ViewRow.objects.count()
