@@ -177,7 +177,7 @@ def test_stored_bars_win_over_a_file_that_differs(desk_db: Path, tmp_path: Path)
     services.bars_store(symbol="BTCUSDT", interval="1m", bars=bars_at([0]), source="binance", ts_ms=NOW)
     with pytest.raises(CommandError) as caught:
         call_command("import_klines", str(k6(tmp_path, line(0, close="104"), line(1))), stdout=StringIO())
-    assert caught.value.returncode == 4
+    assert caught.value.returncode == 3
     assert selectors.bars_load("BTCUSDT", "1m").close_e8.tolist() == [101 * 10**8, 101 * 10**8]
 
 

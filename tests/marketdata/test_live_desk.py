@@ -95,14 +95,14 @@ def test_bad_arguments_end_with_status_2(desk: None, arguments: list[str], statu
     assert caught.value.returncode == status
 
 
-def test_an_exchange_that_is_away_ends_with_status_3(
+def test_an_exchange_that_is_away_ends_with_status_4(
     desk: None, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("apps.marketdata.exchange.client.BACKOFF_BASE_S", 0.001)
     settings.EXCHANGE_REST_URL = "http://127.0.0.1:9"
     with pytest.raises(CommandError) as caught:
         call_command("sync_ohlcv", stdout=StringIO())
-    assert caught.value.returncode == 3
+    assert caught.value.returncode == 4
 
 
 async def test_a_replayed_market_is_followed_bar_by_bar(desk: None, recorded_data: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.conf import settings
@@ -13,10 +14,13 @@ from apps.web.clock import wall_ms
 
 
 class Command(BaseCommand):
+    """Exit codes: 0 printed, 1 error, 2 bad input."""
+
     help = "Print the path of the owner's token; with --rotate, revoke the old tokens and write a new one."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--rotate", action="store_true", help="revoke the owner's tokens and write a new one")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         path = services.token_path(settings.VAR_DIR)
@@ -27,4 +31,4 @@ class Command(BaseCommand):
                 raise CommandError("There is no owner yet: start the desk once with `make run`.") from error
         elif not path.exists():
             raise CommandError(f"There is no {path}: start the desk once, or run `manage.py owner_token --rotate`.")
-        self.stdout.write(str(path))
+        self.stdout.write(json.dumps({"path": str(path)}) if options["json"] else str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -28,9 +29,11 @@ class Command(BaseCommand):
         parser.add_argument("id", nargs="?", help="one audit id; without it the newest decisions")
         parser.add_argument("--all", action="store_true", help="every decision, oldest first")
         parser.add_argument("--limit", type=int, default=20, help="how many of the newest records (default 20)")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        replayed = skipped = different = 0
+        replayed = skipped = 0
+        different: list[ReplayResult] = []
         for record in _records(options):
             try:
                 result = replay_record(record)
@@ -41,14 +44,19 @@ class Command(BaseCommand):
                 continue
             replayed += 1
             if not result.matches:
-                different += 1
-                self._show(result)
+                different.append(result)
+                if not options["json"]:
+                    self._show(result)
             if replayed % PROGRESS_EVERY == 0:
-                self.stderr.write(f"{replayed:,} replayed, {different:,} different")
-        self.stdout.write(
-            f"{replayed:,} decisions replayed, {replayed - different:,} equal, {different:,} different; "
-            f"{skipped:,} other records skipped"
-        )
+                self.stderr.write(f"{replayed:,} replayed, {len(different):,} different")
+        if options["json"]:
+            found = {result.audit_id: [entry._asdict() for entry in result.differences] for result in different}
+            self.stdout.write(json.dumps({"replayed": replayed, "skipped": skipped, "different": found}))
+        else:
+            self.stdout.write(
+                f"{replayed:,} decisions replayed, {replayed - len(different):,} equal, {len(different):,} different; "
+                f"{skipped:,} other records skipped"
+            )
         if different:
             sys.exit(DIFFERENT_EXIT)
 

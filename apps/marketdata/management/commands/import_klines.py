@@ -19,14 +19,14 @@ from apps.marketdata.sync import require_one_market
 
 SOURCE = "import"
 REFUSED_EXIT = 2
-CONFLICT_EXIT = 4
+CONFLICT_EXIT = 3
 
 
 class Command(BaseCommand):
     help = (
         "Imports files of klines (csv, csv.gz, zip; the exchange's dump layout and its relatives). A file is read "
         "whole before anything is stored. Exit status: 0 done, 2 a file was refused and nothing of it imported, "
-        "4 stored bars with other values were kept."
+        "3 stored bars with other values were kept."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -20,14 +20,14 @@ from apps.marketdata.sync import Progress, SyncReport, history_start, require_on
 from apps.web.values import iso_ms, parse_time
 
 DAY_MS = 86_400_000
-INPUT_EXIT, UNAVAILABLE_EXIT, INCOMPLETE_EXIT = 2, 3, 4
+INPUT_EXIT, INCOMPLETE_EXIT, UNAVAILABLE_EXIT = 2, 3, 4
 
 
 class Command(BaseCommand):
     help = (
         "Fetches closed bars, page by page and oldest first; a second call goes on where the first one stopped. "
-        "Exit status: 0 done, 1 failed, 2 bad arguments, 3 the exchange did not answer, 4 done but bars are missing, "
-        "were refused, or are stored with other values."
+        "Exit status: 0 done, 1 failed, 2 bad arguments, 3 done but bars are missing, "
+        "were refused, or are stored with other values, 4 the exchange did not answer."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
