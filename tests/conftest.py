@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,18 +26,30 @@ def db_template(django_db_blocker: object, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def desk_db(db_template: Path, tmp_path: Path, django_db_blocker: object, settings: object) -> Iterator[Path]:
-    """A fresh file database, visible to every thread, with TRADEDESK_VAR beside it."""
+def new_desk_db(
+    db_template: Path, tmp_path: Path, django_db_blocker: object, settings: object
+) -> Iterator[Callable[[str], Path]]:
+    """Makes fresh file databases, visible to every thread, each with its own TRADEDESK_VAR; the newest is in use."""
     from django.db import connections
 
-    path = tmp_path / "desk.sqlite3"
-    shutil.copy(db_template, path)
-    settings.VAR_DIR = tmp_path
-    settings.TRADEDESK_VAR = tmp_path
-    with django_db_blocker.unblock():
+    def make(name: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        path = folder / "desk.sqlite3"
+        shutil.copy(db_template, path)
+        settings.VAR_DIR = settings.TRADEDESK_VAR = folder
         _point_at(path)
-        yield path
+        return path
+
+    with django_db_blocker.unblock():
+        yield make
         connections["default"].close()
+
+
+@pytest.fixture
+def desk_db(new_desk_db: Callable[[str], Path]) -> Path:
+    """A fresh file database, visible to every thread, with TRADEDESK_VAR beside it."""
+    return new_desk_db("var")
 
 
 def _point_at(path: Path) -> None:
