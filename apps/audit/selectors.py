@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -22,7 +22,9 @@ __all__ = [
     "audit_get",
     "audit_head",
     "audit_latest",
+    "audit_many",
     "audit_verify",
+    "checkpoint_latest",
     "control_value",
     "controls_current",
     "snapshot_get",
@@ -69,6 +71,24 @@ def audit_get(audit_id: str, *, using: str = DEFAULT_DB_ALIAS) -> StoredRecord:
     if not rows:
         raise UnknownName(f"there is no audit record {audit_id[:32]!r}", field="audit_id")
     return stored_record(rows[0])
+
+
+def audit_many(audit_ids: Sequence[str], *, using: str = DEFAULT_DB_ALIAS) -> dict[str, StoredRecord]:
+    """The records of these ids, in one SELECT; an unknown id is left out."""
+    if not audit_ids:
+        return {}
+    marks = ", ".join(["%s"] * len(audit_ids))
+    sql = f"SELECT {COLUMNS} FROM audit_auditrecord WHERE audit_id IN ({marks})"
+    records = [stored_record(row) for row in _rows(sql, *audit_ids, using=using)]
+    return {record.audit_id: record for record in records}
+
+
+def checkpoint_latest(*, using: str = DEFAULT_DB_ALIAS) -> tuple[int, str] | None:
+    """Sequence and hash of the last record up to which the log was walked and found intact; None before the first."""
+    rows = _rows(
+        "SELECT sequence, record_hash FROM audit_verifiedcheckpoint ORDER BY sequence DESC LIMIT 1", using=using
+    )
+    return rows[0] if rows else None
 
 
 def snapshot_get(digest: str, *, using: str = DEFAULT_DB_ALIAS) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from django.conf import settings
@@ -31,34 +31,54 @@ def marks_current() -> dict[str, int]:
     return marks
 
 
-def positions() -> list[dict[str, Any]]:
-    """One row per symbol of the watch list and one for everything else still held; quantity "0" when flat."""
-    account = account_current()
+def position_values(account: Account | None, marks: dict[str, int]) -> list[dict[str, Any]]:
+    """Positions in counts of 1e-8: one row per symbol of the watch list and one for everything else still held."""
     rows = {row.symbol: row for row in Position.objects.filter(account=account)} if account else {}
     held = [name for name, row in rows.items() if row.quantity_e8 and name not in settings.SYMBOLS]
-    marks = marks_current()
     names = [*settings.SYMBOLS, *held]
-    return [_position(rows.get(name) or Position(symbol=name), marks.get(name)) for name in names]
+    return [_position_values(rows.get(name) or Position(symbol=name), marks.get(name)) for name in names]
 
 
-def _position(row: Position, mark_e8: int | None) -> dict[str, Any]:
+def _position_values(row: Position, mark_e8: int | None) -> dict[str, Any]:
     value = row.quantity_e8 * mark_e8 // 10**8 if mark_e8 is not None else None
     unrealized = None
     if row.quantity_e8 == 0:
         unrealized = 0
     elif value is not None:
         unrealized = value - row.cost_e8 if row.quantity_e8 > 0 else row.cost_e8 + value
-    entry = row.cost_e8 * 10**8 // abs(row.quantity_e8) if row.quantity_e8 else None
     return {
         "symbol": row.symbol,
-        "quantity": e8_text(row.quantity_e8),
-        "avg_entry_price": e8_text(entry) if entry is not None else None,
-        "mark_price": e8_text(mark_e8) if mark_e8 is not None else None,
-        "notional": e8_text(abs(value)) if value is not None else None,
-        "unrealized_pnl": e8_text(unrealized) if unrealized is not None else None,
-        "realized_pnl": e8_text(row.realized_e8),
-        "fees_paid": e8_text(row.fees_e8),
-        "updated_at": iso_ms(row.updated_ts_ms) if row.updated_ts_ms else None,
+        "quantity_e8": row.quantity_e8,
+        "entry_e8": row.cost_e8 * 10**8 // abs(row.quantity_e8) if row.quantity_e8 else None,
+        "mark_e8": mark_e8,
+        "value_e8": value if row.quantity_e8 else 0,
+        "notional_e8": abs(value) if value is not None else None,
+        "unrealized_e8": unrealized,
+        "realized_e8": row.realized_e8,
+        "fees_e8": row.fees_e8,
+        "updated_ts_ms": row.updated_ts_ms or None,
+    }
+
+
+def positions() -> list[dict[str, Any]]:
+    """The same as exact decimals; quantity "0" when flat."""
+    return [_position(row) for row in position_values(account_current(), marks_current())]
+
+
+def _position(row: dict[str, Any]) -> dict[str, Any]:
+    def text(name: str) -> str | None:
+        return None if row[name] is None else e8_text(row[name])
+
+    return {
+        "symbol": row["symbol"],
+        "quantity": text("quantity_e8"),
+        "avg_entry_price": text("entry_e8"),
+        "mark_price": text("mark_e8"),
+        "notional": text("notional_e8"),
+        "unrealized_pnl": text("unrealized_e8"),
+        "realized_pnl": text("realized_e8"),
+        "fees_paid": text("fees_e8"),
+        "updated_at": iso_ms(row["updated_ts_ms"]) if row["updated_ts_ms"] else None,
     }
 
 
@@ -91,15 +111,68 @@ def account() -> dict[str, Any]:
 
 
 def equity_curve(limit: int = CURVE_POINTS) -> list[dict[str, int]]:
-    """Equity and buy-and-hold of the current epoch, oldest first, thinned to about `limit` points."""
-    rows = list(
-        EquityPoint.objects.filter(account=account_current())
-        .order_by("ts_ms")
-        .values("ts_ms", "equity_e8", "cash_e8", "exposure_e8", "buy_and_hold_e8")
+    """Equity and buy-and-hold of the current epoch, oldest first, thinned to about `limit` points.
+
+    Points stand on closes of bars, so evenly spaced ones are looked up by their time and the rest is never read.
+    """
+    points = EquityPoint.objects.filter(account=account_current()).order_by("ts_ms")
+    first, last = points.values_list("ts_ms", flat=True).first(), points.values_list("ts_ms", flat=True).last()
+    if first is None or last is None:
+        return []
+    bars_between = (last - first) // settings.INTERVAL_MS
+    step_ms = max(1, -(-bars_between // limit)) * settings.INTERVAL_MS
+    rows = points.filter(ts_ms__in=[*range(first, last, step_ms), last])
+    return list(rows.values("ts_ms", "equity_e8", "cash_e8", "exposure_e8", "buy_and_hold_e8"))
+
+
+class Standing(NamedTuple):
+    """What an epoch started with and is worth at the present marks, in counts of 1e-8; None what cannot be marked."""
+
+    started_ts_ms: int
+    initial_e8: int
+    cash_e8: int
+    fees_e8: int
+    equity_e8: int | None
+    exposure_e8: int | None
+    drawdown: float | None
+    held: tuple[str, ...]
+
+
+def equity_standing() -> Standing | None:
+    """How the current epoch stands; None before the account is open."""
+    row = account_current()
+    if row is None:
+        return None
+    held = [position for position in position_values(row, marks_current()) if position["quantity_e8"]]
+    values = [position["value_e8"] for position in held]
+    is_marked = None not in values
+    equity = row.cash_e8 + sum(values) if is_marked else None
+    peak = EquityPoint.objects.filter(account=row).aggregate(peak=Max("equity_e8"))["peak"] or row.initial_cash_e8
+    return Standing(
+        started_ts_ms=row.started_ts_ms,
+        initial_e8=row.initial_cash_e8,
+        cash_e8=row.cash_e8,
+        fees_e8=row.fees_e8,
+        equity_e8=equity,
+        exposure_e8=sum(map(abs, values)) if is_marked else None,
+        drawdown=max(0.0, 1 - equity / peak) if equity is not None else None,
+        held=tuple(position["symbol"] for position in held),
     )
-    step = max(1, -(-len(rows) // limit))
-    kept = rows[::step]
-    return kept if not rows or kept[-1] is rows[-1] else [*kept, rows[-1]]
+
+
+def decisions_latest(limit: int) -> list[dict[str, Any]]:
+    """The newest decisions with who asked for them; `answer` is the record that the API gives."""
+    rows = Execution.objects.order_by("-ts_ms", "-audit_sequence")[:limit]
+    return [{"source": row.source, "ts_ms": row.ts_ms, "answer": orjson.loads(bytes(row.answer))} for row in rows]
+
+
+def router_decisions_latest() -> list[dict[str, Any]]:
+    """The router's newest decision on each symbol of the watch list that had one; one seek each."""
+    found = []
+    for symbol in settings.SYMBOLS:
+        rows = Execution.objects.filter(symbol=symbol, source="router").order_by("-ts_ms", "-audit_sequence")[:1]
+        found += [{"ts_ms": row.ts_ms, "answer": orjson.loads(bytes(row.answer))} for row in rows]
+    return found
 
 
 def executions(*, limit: int, symbol: str | None = None) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Routes of trading and of the router's dry run."""
+"""Routes of trading, of the router's dry run, and of the page that explains a decision."""
 
-from apps.execution import api
+from apps.execution import api, views
 from apps.web.routes import route
 
 urlpatterns = [
@@ -16,4 +16,5 @@ urlpatterns = [
     route("api/trading/account/reset", api.AccountResetView, name="trading-account-reset"),
     route("api/router/snapshot", api.RouterSnapshotView, name="router-snapshot"),
     route("api/router/choose", api.RouterChooseView, name="router-choose"),
+    route("decisions/<audit_id>", views.decision, name="decision"),
 ]

@@ -32,6 +32,21 @@ class Breaker(NamedTuple):
         return ts_ms < self.until_ms
 
 
+class SymbolUse(NamedTuple):
+    """What a symbol uses of its limits, as of the last decision on it; its orders count for one minute."""
+
+    symbol: str
+    notional_e8: int
+    orders_last_minute: int
+    ts_ms: int
+
+
+def usage_current(*, ts_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[SymbolUse]:
+    """The use of every symbol that was ever decided on, by name."""
+    rows = SymbolUsage.objects.using(using).order_by("symbol")
+    return [SymbolUse(row.symbol, row.notional_e8, _recent_orders(row, ts_ms), row.ts_ms) for row in rows]
+
+
 def limits_current(*, using: str = DEFAULT_DB_ALIAS) -> dict[str, int]:
     """Every limit. Before the first start has seeded them: what the settings say."""
     controls = controls_current(using=using)
