@@ -33,8 +33,9 @@ class DeskRecord(NamedTuple):
 class OrderRecord(NamedTuple):
     """What is about to be sent; all int64. `side` is +1 buy, -1 sell; `lots` is above 0.
 
-    `price_ticks` is the price the order is judged at: the worse of mark and touch. `remainder_e8` is what the asked
-    quantity exceeds whole lots by (0 for orders the desk sized itself).
+    `price_ticks` is the price the order is judged at: for a buy the worse of mark and ask, for a sell the mark.
+    `notional_e8` at it stops at portfolio.MAX_NOTIONAL_E8. `remainder_e8` is what the asked quantity exceeds whole lots
+    by (0 for orders the desk sized itself).
     """
 
     side: int

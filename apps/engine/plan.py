@@ -10,6 +10,7 @@ from numba import njit
 from apps.engine.decision import ARM_A, ARM_B, ARM_H, ARM_LOC, ARM_SIGNAL, FLOATS, INTS, TermsRecord, ViewRecord
 from apps.engine.desk import DeskRecord, LimitRecord
 from apps.engine.fills import HALF_SPREAD, impact_rate_nb
+from apps.engine.portfolio import notional_nb
 from apps.engine.propensity import NO_CHOICE, STATUS_OK, STATUS_SELF_CHECK, choose_nb
 from apps.engine.reasons import Reason
 from apps.engine.router import RouterParams, decision_probabilities_nb
@@ -95,7 +96,7 @@ def is_worth_sending_nb(
     lots: int, judged_ticks: int, target_lots: int, signal: float, desk: DeskRecord, limits: LimitRecord, terms: Any
 ) -> int:
     """The reason not to send this difference, or NONE. `lots` is above 0 and already floored to the lot."""
-    if lots < max(1, limits.min_lots) or lots * judged_ticks * terms.unit_e8 < limits.min_notional_e8:
+    if lots < max(1, limits.min_lots) or notional_nb(lots, judged_ticks, terms.unit_e8) < limits.min_notional_e8:
         return _BELOW_MINIMUM
     sign_target = (target_lots > 0) - (target_lots < 0)
     sign_held = (desk.position_lots > 0) - (desk.position_lots < 0)
@@ -152,7 +153,8 @@ def plan_nb(
     if difference == 0:
         return (_CASH_CHOSEN if is_cash else _NO_CHANGE), 0
     side = 1 if difference > 0 else -1
-    lots = abs(difference) // limits.lot_multiple * limits.lot_multiple
+    multiple = max(1, limits.lot_multiple)
+    lots = abs(difference) // multiple * multiple
     judged = judged_ticks_nb(side, desk.mark_ticks, ask_ticks)
     reason = is_worth_sending_nb(lots, judged, target_lots, signal, desk, limits, terms)
     return reason, (side * lots if reason == _NONE else 0)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from numba import njit
 
 from apps.engine.desk import DeskRecord, LimitRecord, OrderRecord
+from apps.engine.portfolio import MAX_NOTIONAL_E8
 from apps.engine.reasons import Reason, Verdict
 from apps.engine.registry import Registry
 
@@ -46,6 +47,13 @@ GUARDS: Registry[Guard] = Registry("guard", lambda guard: guard.name)
 @njit(cache=True)
 def finding_nb(verdict: int, observed: int, limit: int) -> Finding:
     return Finding(verdict, observed, limit, 0)
+
+
+@njit(cache=True)
+def cap_nb(order: OrderRecord, observed: int, limit: int) -> Finding:
+    """Within a cap on notional, or lowering risk. What is too large to be counted is above every cap."""
+    is_within = observed <= limit and observed < MAX_NOTIONAL_E8
+    return Finding(ALLOW if order.reduces_risk == 1 or is_within else DENY, observed, limit, 0)
 
 
 @njit(cache=True)

@@ -14,7 +14,7 @@ def exchange_filters_nb(desk: DeskRecord, order: OrderRecord, limits: LimitRecor
     """Whole lots, a multiple of the market step, within minimum and maximum. Unknown filters refuse every order."""
     if desk.unknown & UNKNOWN_FILTERS:
         return Finding(DENY, order.lots, limits.min_lots, 1)
-    is_step = order.remainder_e8 == 0 and order.lots % limits.lot_multiple == 0
+    is_step = order.remainder_e8 == 0 and order.lots % max(1, limits.lot_multiple) == 0
     is_above = order.lots >= limits.min_lots and order.lots >= 1
     is_below = limits.max_lots == 0 or order.lots <= limits.max_lots
     limit = limits.min_lots if is_below else limits.max_lots

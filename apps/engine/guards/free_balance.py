@@ -13,10 +13,10 @@ from apps.engine.reasons import Reason
 def free_balance_nb(desk: DeskRecord, order: OrderRecord, limits: LimitRecord) -> Finding:
     """A buy needs its notional and fee in cash; a sell needs only that the fee does not exceed cash and proceeds."""
     if order.side > 0:
-        needed = order.notional_e8 + order.fee_e8
-        return finding_nb(ALLOW if needed <= desk.cash_e8 else DENY, needed, desk.cash_e8)
-    free = desk.cash_e8 + order.notional_e8
-    return finding_nb(ALLOW if order.fee_e8 <= free else DENY, order.fee_e8, free)
+        is_enough = order.notional_e8 <= desk.cash_e8 - order.fee_e8
+        return finding_nb(ALLOW if is_enough else DENY, order.notional_e8 + order.fee_e8, desk.cash_e8)
+    is_enough = order.fee_e8 - order.notional_e8 <= desk.cash_e8
+    return finding_nb(ALLOW if is_enough else DENY, order.fee_e8, desk.cash_e8 + order.notional_e8)
 
 
 FREE_BALANCE = GUARDS.register(

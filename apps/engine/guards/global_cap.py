@@ -5,19 +5,22 @@ from __future__ import annotations
 from numba import njit
 
 from apps.engine.desk import UNKNOWN_FILTERS, UNKNOWN_MARK, DeskRecord, LimitRecord, OrderRecord
-from apps.engine.guards.base import ALLOW, DENY, GUARDS, Finding, Guard, finding_nb, unknown_nb
+from apps.engine.guards.base import GUARDS, Finding, Guard, cap_nb, unknown_nb
+from apps.engine.portfolio import MAX_NOTIONAL_E8, notional_nb
 from apps.engine.reasons import Reason
 
 
 @njit(cache=True)
 def global_cap_nb(desk: DeskRecord, order: OrderRecord, limits: LimitRecord) -> Finding:
-    """Other positions at their marks plus this one after the order; written `observed <= cap` so that unknowns fail."""
-    if desk.unknown & (UNKNOWN_MARK | UNKNOWN_FILTERS):
+    """Other positions at their marks plus this one after the order, at the price it is judged at."""
+    if desk.unknown & (UNKNOWN_MARK | UNKNOWN_FILTERS) or order.price_ticks <= 0 or order.unit_e8 <= 0:
+        return unknown_nb(order, limits.max_notional_e8)
+    if desk.other_notional_e8 < 0:
         return unknown_nb(order, limits.max_notional_e8)
     after_lots = abs(desk.position_lots + order.side * order.lots)
-    observed = desk.other_notional_e8 + after_lots * order.price_ticks * order.unit_e8
-    is_allowed = order.reduces_risk == 1 or observed <= limits.max_notional_e8
-    return finding_nb(ALLOW if is_allowed else DENY, observed, limits.max_notional_e8)
+    own = notional_nb(after_lots, order.price_ticks, order.unit_e8)
+    observed = own + min(desk.other_notional_e8, MAX_NOTIONAL_E8 - own)
+    return cap_nb(order, observed, limits.max_notional_e8)
 
 
 GLOBAL_CAP = GUARDS.register(

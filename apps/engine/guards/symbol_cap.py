@@ -5,19 +5,18 @@ from __future__ import annotations
 from numba import njit
 
 from apps.engine.desk import UNKNOWN_FILTERS, UNKNOWN_MARK, DeskRecord, LimitRecord, OrderRecord
-from apps.engine.guards.base import ALLOW, DENY, GUARDS, Finding, Guard, finding_nb, unknown_nb
+from apps.engine.guards.base import GUARDS, Finding, Guard, cap_nb, unknown_nb
+from apps.engine.portfolio import notional_nb
 from apps.engine.reasons import Reason
 
 
 @njit(cache=True)
 def symbol_cap_nb(desk: DeskRecord, order: OrderRecord, limits: LimitRecord) -> Finding:
     """|position after the order| at the judged price against SYMBOL_NOTIONAL_CAP."""
-    if desk.unknown & (UNKNOWN_MARK | UNKNOWN_FILTERS):
+    if desk.unknown & (UNKNOWN_MARK | UNKNOWN_FILTERS) or order.price_ticks <= 0 or order.unit_e8 <= 0:
         return unknown_nb(order, limits.symbol_notional_cap_e8)
     after_lots = abs(desk.position_lots + order.side * order.lots)
-    observed = after_lots * order.price_ticks * order.unit_e8
-    is_allowed = order.reduces_risk == 1 or observed <= limits.symbol_notional_cap_e8
-    return finding_nb(ALLOW if is_allowed else DENY, observed, limits.symbol_notional_cap_e8)
+    return cap_nb(order, notional_nb(after_lots, order.price_ticks, order.unit_e8), limits.symbol_notional_cap_e8)
 
 
 SYMBOL_CAP = GUARDS.register(
