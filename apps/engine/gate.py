@@ -13,16 +13,18 @@ from apps.engine.guards.base import ALLOW, DENY, HALT, REDUCE
 from apps.engine.reasons import Reason
 from apps.engine.values import IntArray2d
 
-GATE_GUARDS: tuple[Guard, ...] = tuple(GUARDS)
+# By name, not by registration: a guard that imports another one must not move it.
+GATE_GUARDS: tuple[Guard, ...] = tuple(sorted(GUARDS, key=lambda guard: guard.name))
 N_GUARDS = len(GATE_GUARDS)
 FINDING_WIDTH = 4
 _NONE = int(Reason.NONE)
 
 
-def compose_chain(guards: Iterable[Guard]) -> Callable[..., Any]:
+def compose_chain(guards: Iterable[Guard], *, is_cached: bool = False) -> Callable[..., Any]:
     """A kernel of explicit calls, one per guard, that writes each Finding as a row of `out`.
 
-    Composed as source text because a kernel that loops over functions, or closes over them, is never cached.
+    Composed as source text because a kernel that loops over functions, or closes over them, is never cached. Only one
+    chain may be cached: numba tells functions of one name apart by their byte code, which does not hold the guards.
     """
     namespace: dict[str, Any] = {"__name__": __name__}
     lines = ["def chain_nb(desk, order, limits, out):"]
@@ -32,10 +34,10 @@ def compose_chain(guards: Iterable[Guard]) -> Callable[..., Any]:
         fields = ("verdict", "observed", "limit", "is_unknown")
         lines += [f"    out[{row}, {column}] = finding.{name}" for column, name in enumerate(fields)]
     exec(compile("\n".join(lines), __file__, "exec"), namespace)
-    return njit(cache=True, error_model="numpy", nogil=True)(namespace["chain_nb"])
+    return njit(cache=is_cached, error_model="numpy", nogil=True)(namespace["chain_nb"])
 
 
-chain_nb = compose_chain(GATE_GUARDS)
+chain_nb = compose_chain(GATE_GUARDS, is_cached=True)
 _REASONS = tuple(int(guard.reason) for guard in GATE_GUARDS)
 _REDUCE_REASONS = tuple(int(guard.reduce_reason) for guard in GATE_GUARDS)
 
