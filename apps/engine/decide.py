@@ -26,7 +26,7 @@ from apps.engine.gate import gate_nb
 from apps.engine.guards.rolling_drawdown import drawdown_bps_nb
 from apps.engine.matching import execute_nb
 from apps.engine.plan import judged_ticks_nb, plan_nb
-from apps.engine.portfolio import fee_nb
+from apps.engine.portfolio import fee_nb, notional_nb
 from apps.engine.reasons import Reason, Status
 from apps.engine.router import RouterParams
 from apps.engine.values import Array2d, IntArray1d, IntArray2d
@@ -69,7 +69,7 @@ def order_nb(signed_lots: int, ask_ticks: int, desk: DeskRecord, terms: TermsRec
     side = 1 if signed_lots > 0 else -1
     lots = abs(signed_lots)
     judged = judged_ticks_nb(side, desk.mark_ticks, ask_ticks)
-    notional = lots * judged * terms.unit_e8
+    notional = notional_nb(lots, judged, terms.unit_e8)
     is_opposite = desk.position_lots * side < 0
     reduces = 1 if is_opposite and lots <= abs(desk.position_lots) else 0
     is_flatten = 1 if terms.source == SOURCE_FLATTEN and reduces == 1 else 0
@@ -104,7 +104,10 @@ def intent_nb(
     view: ViewRecord, arms: Array2d, gates: IntArray1d, desk: DeskRecord, limits: LimitRecord, terms: TermsRecord,
     params: RouterParams, ask_ticks: int, u: float, w: Any,
 ) -> tuple[int, int]:  # fmt: skip
-    """(reason, signed lots): the router's plan, a person's order, or the flatten of what is held."""
+    """(reason, signed lots): the router's plan, a person's order, or the flatten of what is held.
+
+    A person's quantity below one lot is refused as the exchange would.
+    """
     if terms.source == SOURCE_ROUTER:
         if desk.view_age_ms < 0:
             return _NO_MARKET_VIEW, 0
@@ -112,9 +115,20 @@ def intent_nb(
         if reason == _NONE and terms.is_execution_on == 0:
             return _EXECUTION_OFF, 0
         return reason, signed_lots
-    signed_lots = -desk.position_lots if terms.source == SOURCE_FLATTEN else terms.lots
+    is_flatten = terms.source == SOURCE_FLATTEN
+    signed_lots = -desk.position_lots if is_flatten else terms.lots
     w.out_i[INTS.requested_lots] = abs(signed_lots)
-    return (_NOTHING_TO_FLATTEN if signed_lots == 0 else _NONE), signed_lots
+    if signed_lots == 0:
+        return (_NOTHING_TO_FLATTEN if is_flatten else _FILTER_LOT_SIZE), 0
+    return _NONE, signed_lots
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def unsent_status_nb(reason: int) -> int:
+    """How a decision without an order ends: a missing view is a refusal, a quantity below one lot a rejection."""
+    if reason == _NO_MARKET_VIEW:
+        return _BLOCKED
+    return _REJECTED if reason == _FILTER_LOT_SIZE else _NO_TRADE
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -128,7 +142,7 @@ def decide_nb(
     reason, signed_lots = intent_nb(view, arms, gates, desk, limits, terms, params, arrival.ask_ticks, u, w)
     w.out_i[INTS.reason] = reason
     if signed_lots == 0:
-        w.out_i[INTS.status] = _BLOCKED if reason == _NO_MARKET_VIEW else _NO_TRADE
+        w.out_i[INTS.status] = unsent_status_nb(reason)
         return
     order = order_nb(signed_lots, arrival.ask_ticks, desk, terms)
     w.out_i[INTS.side] = order.side
@@ -154,7 +168,7 @@ def decide(inputs: DecisionInputs) -> Decision:
         inputs.view, inputs.arms, inputs.gates, inputs.desk, inputs.limits, inputs.terms, inputs.params,
         inputs.arrival, inputs.bids, inputs.asks, inputs.draw.u, w,
     )  # fmt: skip
-    ints = type(INTS)(*(int(value) for value in w.out_i))
+    ints = type(INTS)(*(int(value) for value in w.out_i))._replace(attempt=inputs.draw.attempt)
     return Decision(
         ints=ints,
         floats=type(FLOATS)(*(float(value) for value in w.out_f)),

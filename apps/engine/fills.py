@@ -64,16 +64,20 @@ def fill_bar_next_nb(
     """One fill at the next bar's open plus half-spread and impact, rounded against us; at most 10 % of its volume.
 
     Returns the number of fills (0 or 1). `open_ticks` <= 0 means that the next bar never came. `slippage_scale` is 0,
-    1 or 2 for the optimistic, base and pessimistic settings.
+    1 or 2 for the optimistic, base and pessimistic settings. A rate that is not below one half, or cannot be formed,
+    fills nothing; no price is below one tick.
     """
     taken = min(lots, volume_lots // PARTICIPATION_DIVISOR)
     if taken <= 0 or open_ticks <= 0:
         return 0
-    rate = slippage_scale * (HALF_SPREAD + impact_rate_nb(sigma_bar, taken * open_ticks * unit_e8, adv_quote))
+    rate = 0.0
+    if slippage_scale > 0:
+        impact = impact_rate_nb(sigma_bar, taken * open_ticks * unit_e8, adv_quote)
+        rate = slippage_scale * (HALF_SPREAD + impact)
     if not rate < 0.5:
         return 0
     price = open_ticks * (1.0 + side * rate)
-    ticks = int(math.ceil(price)) if side > 0 else int(math.floor(price))
+    ticks = int(math.ceil(price)) if side > 0 else max(1, int(math.floor(price)))
     fills[0, 0] = ticks
     fills[0, 1] = taken
     fills[0, 2] = fee_nb(taken * ticks * unit_e8, fee_bps)

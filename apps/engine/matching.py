@@ -7,8 +7,8 @@ from typing import Any
 from numba import njit
 
 from apps.engine.decision import FILL_DEPTH, INTS, ArrivalRecord, TermsRecord, ViewRecord
-from apps.engine.desk import DeskRecord, LimitRecord, OrderRecord
-from apps.engine.fills import fill_bar_next_nb, fill_depth_nb
+from apps.engine.desk import UNKNOWN_DATA, DeskRecord, LimitRecord, OrderRecord
+from apps.engine.fills import PARTICIPATION_DIVISOR, fill_bar_next_nb, fill_depth_nb
 from apps.engine.reasons import Reason, Status
 from apps.engine.values import IntArray2d
 
@@ -22,6 +22,7 @@ _BOOK_EMPTY = int(Reason.BOOK_EMPTY)
 _BOOK_EXHAUSTED = int(Reason.BOOK_EXHAUSTED)
 _NEXT_BAR_MISSING = int(Reason.NEXT_BAR_MISSING)
 _PARTICIPATION_CAP = int(Reason.PARTICIPATION_CAP)
+_NUMERIC_FAULT = int(Reason.NUMERIC_FAULT)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -51,9 +52,13 @@ def sums_nb(fills: IntArray2d, n_fills: int, unit_e8: int) -> tuple[int, int, in
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def unfilled_reason_nb(n_fills: int, terms: TermsRecord, arrival: ArrivalRecord) -> int:
+    """Why an order was not filled whole. A volume that allows a fill without one means that impact is unknown."""
     if terms.fill_kind == FILL_DEPTH:
         return _BOOK_EMPTY if n_fills == 0 else _BOOK_EXHAUSTED
-    return _NEXT_BAR_MISSING if arrival.open_ticks <= 0 else _PARTICIPATION_CAP
+    if arrival.open_ticks <= 0:
+        return _NEXT_BAR_MISSING
+    is_priced = n_fills > 0 or arrival.volume_lots < PARTICIPATION_DIVISOR
+    return _PARTICIPATION_CAP if is_priced else _NUMERIC_FAULT
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -66,7 +71,10 @@ def execute_nb(
     A buy whose price on arrival is more than the cash left is refused whole, as the exchange would: cash never goes
     below 0 however far the price ran.
     """
-    if desk.data_age_ms < 0 or desk.data_age_ms > limits.stale_after_ms:
+    rehearsal = order.lots * terms.rehearsal_bps // 10_000
+    w.out_i[INTS.rehearsal_lots] = rehearsal
+    is_unknown = desk.unknown & UNKNOWN_DATA != 0 or desk.data_age_ms < 0
+    if is_unknown or desk.data_age_ms > limits.stale_after_ms:
         return _EXPIRED, _DATA_STALE
     n_fills = fill_nb(order.side, order.lots, view, terms, arrival, bids, asks, w.fills)
     lots, notional, fee = sums_nb(w.fills, n_fills, terms.unit_e8)
@@ -80,11 +88,9 @@ def execute_nb(
     w.out_i[INTS.cash_after_e8] -= order.side * notional + fee
     mark_unit = desk.mark_ticks * terms.unit_e8
     w.out_i[INTS.equity_after_e8] += order.side * (lots * mark_unit - notional) - fee
-    rehearsal = order.lots * terms.rehearsal_bps // 10_000
     if rehearsal > 0:
         n_rehearsal = fill_nb(order.side, rehearsal, view, terms, arrival, bids, asks, w.rehearsal_fills)
         rehearsal_filled, rehearsal_notional, _ = sums_nb(w.rehearsal_fills, n_rehearsal, terms.unit_e8)
-        w.out_i[INTS.rehearsal_lots] = rehearsal
         w.out_i[INTS.rehearsal_filled_lots] = rehearsal_filled
         w.out_i[INTS.rehearsal_notional_e8] = rehearsal_notional
     if lots == order.lots:
