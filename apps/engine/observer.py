@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from apps.engine.decision import ViewRecord
+from apps.engine.errors import DataError
 from apps.engine.observe import (
     S_ADV,
     S_AGE,
@@ -76,6 +77,7 @@ class Observer:
 
     def observe(self, bars: Bars, *, inactive: IntArray1d, is_bocpd: bool) -> View:
         """Fold the single bar in `bars`; the view after it."""
+        self._require_later(bars)
         open_, high, low, close, volume = (float(column[0]) * E8_FLOAT for column in bars[1:6])
         for k, run in enumerate(self.runs):
             self._signals[k] = self._clipped(run.update((open_, high, low, close, volume)))
@@ -90,6 +92,7 @@ class Observer:
         """Fold many bars at once: the same kernels, the same bits."""
         if bars.n == 0:
             return
+        self._require_later(bars)
         columns = float_columns(bars)
         observe_batch_nb(
             self.core, self.settings.params, self.settings.horizon_bars,
@@ -164,6 +167,13 @@ class Observer:
         # The work array is scratch and carries nothing from bar to bar.
         core = [array for name, array in zip(CoreState._fields, self.core, strict=True) if name != "work"]
         return [*core, *(run.state for run in self.runs)]
+
+    def _require_later(self, bars: Bars) -> None:
+        """A bar is folded once and in order: anything else would change what was learned without a trace."""
+        last_ms = int(self.core.scalars_i[S_LAST_INDEX]) * self.settings.interval_ms
+        opened = bars.open_time_ms
+        if int(opened[0]) <= last_ms or bool((np.diff(opened) <= 0).any()):
+            raise DataError(f"{self.settings.symbol}: a bar does not come after the one before it")
 
     def _clipped(self, signal: float) -> float:
         return signal if self.settings.allow_short or signal > 0.0 else 0.0

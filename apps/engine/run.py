@@ -6,6 +6,7 @@ marks and counters are those of bar i - 1). Then every symbol's bar i is folded,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -186,7 +187,8 @@ def rules_of(filters: Filters) -> tuple[int, int, int, int, int]:
     step = filters.step_e8
     smallest = max(filters.min_qty_e8, filters.market_min_qty_e8)
     largest = [limit for limit in (filters.max_qty_e8, filters.market_max_qty_e8) if limit > 0]
-    multiple = max(1, filters.market_step_e8 // step)
+    # Whole lots that are also whole market steps.
+    multiple = max(1, filters.market_step_e8 // math.gcd(step, filters.market_step_e8))
     return (
         max(1, -(-smallest // step)),
         min(largest) // step if largest else 0,

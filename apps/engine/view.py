@@ -48,7 +48,8 @@ def _floats(values: Array1d) -> list[str]:
 
 def snapshot_bytes(view: View) -> bytes:
     """Canonical JSON of the whole view. Equal design matrices of all arms (full feedback) are written once."""
-    is_shared = bool((view.precision == view.precision[:, :1]).all()) if view.precision.shape[1] else False
+    bits = np.ascontiguousarray(view.precision).view(np.int64)
+    is_shared = bool((bits == bits[:, :1]).all()) if bits.shape[1] else False
     precision = view.precision[:, :1] if is_shared else view.precision
     record = {
         name: float_text(value) if isinstance(value, float) else int(value)
