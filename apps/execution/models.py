@@ -82,7 +82,7 @@ class Order(models.Model):
     time_in_force = models.CharField(max_length=4)
     quantity_e8 = models.BigIntegerField()
     filled_e8 = models.BigIntegerField()
-    status = models.CharField(max_length=12)
+    status = models.CharField(max_length=20)
     reason = models.CharField(max_length=32, null=True)
     decided_ts_ms = models.BigIntegerField()
     arrived_ts_ms = models.BigIntegerField()
