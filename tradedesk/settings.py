@@ -224,5 +224,7 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": read_setting("LOG_LEVEL")},
-    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore", "websockets", "asyncio", "aiohttp")},
+    "loggers": {
+        name: {"level": "WARNING"} for name in ("httpx", "httpcore", "websockets", "asyncio", "aiohttp", "daphne")
+    },
 }

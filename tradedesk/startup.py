@@ -36,12 +36,14 @@ def port_is_free(host: str, port: int) -> bool:
 
 def kernels_ready(say: Say) -> None:
     """Load the compiled engine, compiling what the cache does not hold."""
-    folder = Path(os.environ["NUMBA_CACHE_DIR"])
-    is_cold = not any(folder.glob("**/*.nbi")) if folder.exists() else True
-    if is_cold:
-        say("engine: compiling the kernels (first start, up to a minute)")
+    # Some kernels are compiled as soon as they are imported, so files in the folder prove nothing.
+    marker = Path(os.environ["NUMBA_CACHE_DIR"]) / "complete"
+    if not marker.exists():
+        say("engine: compiling the kernels (first start only, up to a minute)")
     started = time.monotonic()
     warm_kernels(Observer(observe_settings(settings.SYMBOLS[0])), inactive_arms())
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     say(f"engine: kernels ready in {time.monotonic() - started:.1f} s")
 
 

@@ -45,7 +45,11 @@ class Command(BaseCommand):
         if role != "all" and not settings.REDIS_URL:
             self._exit(2, f"--role {role} needs REDIS_URL: roles that run apart share prices through Redis.")
         if role in ("all", "web") and not port_is_free(host, port):
-            self._exit(1, f"port {port} on {host} is in use. Stop what listens there, or choose another with --port.")
+            self._exit(
+                1,
+                f"port {port} on {host} is in use. Stop what listens there, or choose another: "
+                f"make run PORT={port + 1}",
+            )
         recorded = {"from_file": options["from_file"], "speed": options["speed"], "history": options["history"]}
         runtime = Runtime(role, self._say, {key: value for key, value in recorded.items() if value is not None})
         try:
