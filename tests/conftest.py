@@ -34,7 +34,7 @@ def new_desk_db(
 
     def make(name: str) -> Path:
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         path = folder / "desk.sqlite3"
         shutil.copy(db_template, path)
         settings.VAR_DIR = settings.TRADEDESK_VAR = folder
@@ -49,7 +49,7 @@ def new_desk_db(
 @pytest.fixture
 def desk_db(new_desk_db: Callable[[str], Path]) -> Path:
     """A fresh file database, visible to every thread, with TRADEDESK_VAR beside it."""
-    return new_desk_db("var")
+    return new_desk_db(".")
 
 
 def _point_at(path: Path) -> None:

@@ -13,6 +13,8 @@ from apps.marketdata.exchange.simulated.run import serve
 
 
 class Command(BaseCommand):
+    """Prints JSON lines. Exit codes: 0 stopped, 1 the port is taken, 2 bad input."""
+
     help = "Serve a simulated exchange on loopback that speaks the spot protocol."
     requires_system_checks = []
 
