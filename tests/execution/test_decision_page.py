@@ -128,7 +128,7 @@ def test_the_sentence_of_a_trade_names_policy_chance_target_and_holding(find: An
     side = {"BUY": "Bought", "SELL": "Sold"}[document["order"]["side"]]
     sentence = verdict(document, "BTC").text
     assert sentence.startswith(f"{side} {document['order']['quantity']} BTC at ")
-    assert f"{choice['policyId']} was chosen with probability" in sentence
+    assert f"The draw fell on {choice['policyId']}, which had a probability of " in sentence
     held = document["position"]["before"]["quantity"]
     assert sentence.endswith(f"The target was {sizing['targetSize']} BTC and {held} BTC was held.")
 

@@ -78,8 +78,11 @@ def _chosen(document: dict[str, Any]) -> str:
     choice = (document["policy"] or {}).get("choice")
     if choice is None:
         return ""
-    wants = "" if choice["policyId"] == "cash" else f" and signals {formats.number(choice['signal'], 2, signed=True)}"
-    return f"{choice['policyId']} was chosen with probability {formats.percent(choice['propensity'], 1)}{wants}."
+    name, signal = choice["policyId"], formats.number(choice["signal"], 2, signed=True)
+    wants = "" if name == "cash" else f" and signals {signal}"
+    if not document["inputs"]["terms"]["is_router_on"]:
+        return f"The router is off; {name} stands in{wants}."
+    return f"The draw fell on {name}, which had a probability of {formats.percent(choice['propensity'], 1)}{wants}."
 
 
 def _lowered(sentence: str) -> str:

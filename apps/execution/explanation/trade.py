@@ -138,9 +138,9 @@ def _change(before: dict[str, str], after: dict[str, str], name: str, asset: str
 
 
 def rehearsal_section(document: dict[str, Any], asset: str) -> Section | None:
-    """What a live venue would have got: the canary's share, never sent. None while the canary is disabled."""
+    """What a live venue would have got: the canary's share, never sent. None where there was nothing to rehearse."""
     rehearsal = document["rehearsal"]
-    if rehearsal["status"] == "disabled":
+    if rehearsal["status"] in ("disabled", "no_order"):
         return None
     pairs: list[tuple[str, Cell | str]] = [
         ("Canary weight", formats.percent(rehearsal["weight"], 0)),
