@@ -14,10 +14,14 @@ _PART = re.compile(r"<([a-z_]+)>")
 def route(pattern: str, view: Any, name: str, **kwargs: Any) -> URLPattern:
     """One route: `route("api/audit/<audit_id>", AuditView, name="audit-record")`. A part matches anything but `/`."""
     pieces = _PART.split(pattern)
-    # A hyphen needs no escape here, and an escaped one would stand in the schema's paths.
-    literal = [re.escape(piece).replace(r"\-", "-") if index % 2 == 0 else f"(?P<{piece}>[^/]+)" for index, piece in enumerate(pieces)]
+    literal = [_literal(piece) if index % 2 == 0 else f"(?P<{piece}>[^/]+)" for index, piece in enumerate(pieces)]
     ending = "/?$" if pattern else "$"
     return re_path("^" + "".join(literal) + ending, _callable_of(view), kwargs, name=name)
+
+
+def _literal(piece: str) -> str:
+    """A hyphen needs no escape here, and an escaped one would stand in the schema's paths."""
+    return re.escape(piece).replace(r"\-", "-")
 
 
 def _callable_of(view: Any) -> Callable[..., Any]:
