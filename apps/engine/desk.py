@@ -13,7 +13,10 @@ UNKNOWN_STATE = 16
 
 
 class DeskRecord(NamedTuple):
-    """The account and one symbol at the moment of decision; all int64."""
+    """The account and one symbol at the moment of decision; all int64.
+
+    Nothing in a decision wraps while |cash|, |equity| and |position| stay within 2^62 and the fee within 10,000 bps.
+    """
 
     ts_ms: int
     cash_e8: int

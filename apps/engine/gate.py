@@ -43,18 +43,26 @@ _REDUCE_REASONS = tuple(int(guard.reduce_reason) for guard in GATE_GUARDS)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def gate_nb(desk: Any, order: OrderRecord, limits: Any, out: IntArray2d) -> tuple[int, int]:
-    """(is_blocked, reason): the first guard, in name order, among those with the worst blocking verdict names it."""
-    chain_nb(desk, order, limits, out)
-    worst, reason = ALLOW, _NONE
-    for row in range(out.shape[0]):
-        verdict = out[row, 0]
+def worst_row_nb(order: OrderRecord, findings: IntArray2d) -> int:
+    """The first row, in name order, among those with the worst verdict that blocks this order; -1 when none does."""
+    worst, worst_row = ALLOW, -1
+    for row in range(findings.shape[0]):
+        verdict = findings[row, 0]
         is_blocking = (
             verdict == DENY
             or (verdict == REDUCE and order.reduces_risk == 0)
             or (verdict == HALT and order.is_flatten == 0)
         )
         if is_blocking and verdict > worst:
-            worst = verdict
-            reason = _REDUCE_REASONS[row] if verdict == REDUCE else _REASONS[row]
-    return (1 if worst > ALLOW else 0), reason
+            worst, worst_row = verdict, row
+    return worst_row
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def gate_nb(desk: Any, order: OrderRecord, limits: Any, out: IntArray2d) -> tuple[int, int]:
+    """(is_blocked, reason), with every guard's Finding as a row of `out`."""
+    chain_nb(desk, order, limits, out)
+    row = worst_row_nb(order, out)
+    if row < 0:
+        return 0, _NONE
+    return 1, (_REDUCE_REASONS[row] if out[row, 0] == REDUCE else _REASONS[row])

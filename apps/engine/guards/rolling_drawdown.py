@@ -11,10 +11,13 @@ from apps.engine.reasons import Reason
 
 @njit(cache=True)
 def drawdown_bps_nb(equity_e8: int, high_water_e8: int) -> int:
-    """1 - equity / high water in bps, ordered so that int64 cannot wrap. 10,000 when no high water can be formed."""
+    """1 - equity / high water in bps, ordered so that int64 cannot wrap. 10,000 when no high water can be formed.
+
+    Equity below 0 counts as 0: all is lost.
+    """
     if high_water_e8 < 10_000:
         return 10_000
-    return (high_water_e8 - equity_e8) // (high_water_e8 // 10_000)
+    return (high_water_e8 - max(equity_e8, 0)) // (high_water_e8 // 10_000)
 
 
 @njit(cache=True)
