@@ -237,6 +237,7 @@ def test_every_feature_and_every_gate_is_described() -> None:
         ("900000", "ms", "15 min"),
         ("-1", "ms", "unknown"),
         ("2", "state", "HALTED"),
+        ("1", "orders", "1 order"),
         ("6", "orders", "6 orders"),
     ],
 )

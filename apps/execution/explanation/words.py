@@ -93,4 +93,4 @@ def in_unit(text: str, unit: str, *, step_e8: int, asset: str) -> str:
             return seconds(count)
         case "state":
             return TradingState(count).name
-    return f"{formats.number(count, 0)} {unit}"
+    return f"{formats.number(count, 0)} {unit.removesuffix('s') if count == 1 else unit}"
