@@ -47,7 +47,7 @@ def book_state(n_symbols: int, cash_e8: int) -> BookState:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def orders_within_nb(times: IntArray1d, ts_ms: int) -> int:
-    """Orders in (ts - 60 s, ts]; unused places hold 0."""
+    """Orders later than ts - 60 s, those of a clock that was stepped back included; unused places hold 0."""
     count = 0
     for j in range(times.shape[0]):
         if times[j] > ts_ms - 60_000 and times[j] > 0:
