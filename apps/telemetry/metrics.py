@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 MAX_SYMBOLS = 50
 OTHER = "other"
+TOTAL = "_total"
 _log = logging.getLogger(__name__)
 _names: set[str] = set()
 _symbols: dict[str, str] = {}
@@ -24,7 +25,7 @@ _lock = threading.Lock()
 
 
 class Sample(NamedTuple):
-    """One value that is computed when somebody scrapes."""
+    """One value that is computed when somebody scrapes: a counter when its name ends in `_total`, else a gauge."""
 
     name: str
     help: str
@@ -56,7 +57,7 @@ def histogram(
 
 
 def collect_with(fn: Collect) -> None:
-    """Ask `fn` for gauges at each scrape. Its failure is counted and logged, and the other metrics still print."""
+    """Ask `fn` for samples at each scrape. Its failure is counted and logged, and the other metrics still print."""
     REGISTRY.register(_AtScrape(fn))
 
 
@@ -85,10 +86,13 @@ class _AtScrape:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        families: dict[str, GaugeMetricFamily] = {}
+        families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
         try:
             for name, help, labels, value in self.fn():
-                family = families.setdefault(name, GaugeMetricFamily(name, help, labels=sorted(labels)))
+                if name not in families:
+                    kind = CounterMetricFamily if name.endswith(TOTAL) else GaugeMetricFamily
+                    families[name] = kind(name.removesuffix(TOTAL), help, labels=sorted(labels))
+                family = families[name]
                 family.add_metric([str(labels[key]) for key in sorted(labels)], float(value))
         except Exception:
             _log.exception("metrics of %s cannot be collected", self.fn.__module__)

@@ -74,6 +74,25 @@ def test_gauges_are_computed_at_each_scrape(desk_db: object, registered: list[An
     assert 'probe_age_seconds{symbol="BTCUSDT"} 2.0' in text and 'probe_age_seconds{symbol="ETHUSDT"} 7.0' in text
 
 
+def test_what_ends_in_total_is_a_counter(desk_db: object, registered: list[Any]) -> None:
+    metrics.collect_with(
+        lambda: [
+            metrics.Sample("probe_seen_total", "Seen", {"kind": "a"}, 3),
+            metrics.Sample("probe_level", "Level", {}, 2),
+            metrics.Sample("probe_seen_total", "Seen", {"kind": "b"}, 4),
+        ]
+    )
+    families = {family.name: family for family in text_string_to_metric_families(scrape())}
+    assert (families["probe_seen"].type, families["probe_level"].type) == ("counter", "gauge")
+    assert [(sample.name, sample.labels["kind"], sample.value) for sample in families["probe_seen"].samples] == [
+        ("probe_seen_total", "a", 3.0),
+        ("probe_seen_total", "b", 4.0),
+    ]
+    for name in ("router_decisions", "exec_blocked"):
+        assert families[name].type == "counter"
+        assert {sample.name for sample in families[name].samples} == {f"{name}_total"}
+
+
 def test_a_source_that_fails_is_counted_and_hides_nothing_else(desk_db: object, registered: list[Any]) -> None:
     def broken() -> Any:
         raise RuntimeError("no table")
