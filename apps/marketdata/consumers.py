@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
+from autobahn.exception import Disconnected
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
@@ -23,7 +24,7 @@ from apps.marketdata.market import MarketView, market_view
 from apps.marketdata.wire import status_message, tick_of
 from apps.web.values import iso_ms
 
-BAD_REQUEST, NOT_ALLOWED, NO_ACK, TOO_SLOW = 4400, 4401, 4408, 4409
+BAD_REQUEST, NOT_ALLOWED, NO_ACK, TOO_SLOW, FAILED = 4400, 4401, 4408, 4409, 4500
 FRAME_GAP_S = 0.1
 IDLE_S = 1.0
 ACK_WITHIN_S = 15.0
@@ -76,9 +77,12 @@ class PricesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def _send_until_gone(self) -> None:
         try:
             await self._send_loop()
+        except Disconnected:
+            log.debug("a price client has left")  # the transport knows before `disconnect` is called
         except Exception:
             log.exception("a price client is cut off")
-            await self.close(1011)
+            with suppress(Disconnected):
+                await self.close(FAILED)
 
     async def _send_loop(self) -> None:
         assert self.client is not None

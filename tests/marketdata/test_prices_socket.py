@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from autobahn.exception import Disconnected
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 
@@ -201,6 +203,43 @@ async def test_who_lets_messages_pile_up_is_closed_4409(view: MarketView) -> Non
         for number in range(300):
             broadcast({"type": "execution", "executionId": str(number)})
         assert await close_code(socket) == 4409
+
+
+async def test_a_client_that_leaves_is_silent(
+    view: MarketView, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The transport knows that the client is gone before the consumer is told, and says so by raising."""
+    async with opened() as socket:
+        await message(socket)
+
+        async def gone(*args: Any, **given: Any) -> None:
+            raise Disconnected("Attempt to send on a closed protocol")
+
+        monkeypatch.setattr(consumers.PricesConsumer, "send", gone)
+        set_price(view, "BTCUSDT", 5, 1)
+        assert await socket.receive_nothing(0.3)
+    assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
+
+
+async def test_a_failure_of_ours_is_logged_and_closed_4500(
+    view: MarketView, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only 1000 and 3000 to 4999 may be sent by an application."""
+    async with opened() as socket:
+        await message(socket)
+
+        def broken(*args: Any, **given: Any) -> Any:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(consumers.PricesConsumer, "_ticks", broken)
+        set_price(view, "BTCUSDT", 5, 1)
+        assert await close_code(socket) == consumers.FAILED == 4500
+    assert "a price client is cut off" in caplog.text
+
+
+async def test_every_close_code_is_one_that_may_be_sent() -> None:
+    codes = ("BAD_REQUEST", "NOT_ALLOWED", "NO_ACK", "TOO_SLOW", "FAILED")
+    assert all(3000 <= getattr(consumers, name) <= 4999 for name in codes)
 
 
 @pytest.mark.parametrize(
