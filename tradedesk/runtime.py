@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import connections
+from django.db import connections, transaction
 
-from apps.engine.errors import TradedeskError
+from apps.engine.errors import IntegrityBreach
 from apps.engine.values import Bars
 from apps.execution.autopilot import Autopilot
 from apps.execution.bars_autopilot import BarsAutopilot
@@ -24,7 +25,7 @@ from apps.marketdata.redis_bridge import run_publisher, run_subscriber
 from apps.marketdata.services import StoreResult, bars_store
 from apps.marketdata.stream import run_stream
 from apps.risk import services as risk
-from apps.strategy.selectors import fold_watermark_ms
+from apps.strategy.selectors import fold_lock, fold_watermark_ms
 from tradedesk.startup import Say
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,12 @@ ROLES = ("all", "web", "stream", "autopilot")
 
 def store_bars(*, symbol: str, interval: str, bars: Bars, source: str, ts_ms: int) -> StoreResult:
     """Store bars of the stream: what opens at or before the last folded bar comes too late to be folded."""
-    return bars_store(
-        symbol=symbol,
-        interval=interval,
-        bars=bars,
-        source=source,
-        ts_ms=ts_ms,
-        fold_watermark_ms=fold_watermark_ms(symbol),
-    )
+    with transaction.atomic():
+        fold_lock(symbol)
+        watermark = fold_watermark_ms(symbol)
+        return bars_store(
+            symbol=symbol, interval=interval, bars=bars, source=source, ts_ms=ts_ms, fold_watermark_ms=watermark
+        )
 
 
 class Runtime:
@@ -79,7 +78,8 @@ class Runtime:
             if not owns:
                 self._spawn(run_subscriber(view, self._stop, url=settings.REDIS_URL), on_failure)
         if self.role in ("all", "autopilot"):
-            thread = threading.Thread(target=self._autopilot_loop, name="autopilot", daemon=True)
+            fail = partial(asyncio.get_running_loop().call_soon_threadsafe, on_failure)
+            thread = threading.Thread(target=self._autopilot_thread, args=(fail,), name="autopilot", daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -130,8 +130,22 @@ class Runtime:
         if seen.fraction >= 1:
             self._say(f"history: {seen.symbol} synced")
 
+    def _autopilot_thread(self, on_failure: Callable[[], Any]) -> None:
+        """Run the autopilot. Facts that contradict each other halt the desk; any other end of it is a failure."""
+        try:
+            self._autopilot_loop()
+        except IntegrityBreach as error:
+            self._say(f"HALTED: {error}")
+            risk.kill_engage(actor="recovery", reason=str(error)[:500], ts_ms=market_view().now_ms())
+        except BaseException as error:
+            self.failed = error
+            log.exception("the autopilot ended")
+            on_failure()
+        finally:
+            connections.close_all()
+
     def _autopilot_loop(self) -> None:
-        """Wait for the market, rebuild, then run. A breach found while rebuilding halts the desk."""
+        """Wait for the market, rebuild, then run."""
         market = market_view()
         while not market.feed.connected or not market.clock.is_set:
             if self._stop_wait(0.2):
@@ -139,14 +153,7 @@ class Runtime:
         autopilot = BarsAutopilot() if settings.FILLS == "bars" else Autopilot()
         self._autopilot = autopilot
         market.on_bar_closed(autopilot.nudge)
-        try:
-            autopilot.warm(self._say)
-        except TradedeskError as error:
-            self._say(f"HALTED: {error}")
-            risk.kill_engage(actor="recovery", reason=str(error)[:500], ts_ms=market.now_ms())
-            return
-        finally:
-            connections.close_all()
+        autopilot.warm(self._say)
         self._say("autopilot: running" if settings.AUTOPILOT else "autopilot: folding bars, not deciding")
         autopilot.nudge()
         autopilot.run()

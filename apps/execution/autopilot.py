@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 
 from django.conf import settings
+from django.db import Error as DatabaseFault
 from django.db import connections
 
 from apps.engine.decision import SOURCE_ROUTER
-from apps.engine.errors import TradedeskError, Unavailable
+from apps.engine.errors import IntegrityBreach, TradedeskError, Unavailable
 from apps.engine.values import Bars
 from apps.engine.view import View
 from apps.execution import desk
@@ -32,7 +33,7 @@ class Autopilot:
     """Folds and decides for every symbol of the watch list."""
 
     def __init__(self) -> None:
-        self.folds = {symbol: Fold(symbol) for symbol in settings.SYMBOLS}
+        self.folds: dict[str, Fold] = {symbol: Fold(symbol) for symbol in settings.SYMBOLS}
         self.latest: dict[str, ViewRef] = {}
         self.due: set[str] = set()
         self.closes: dict[str, tuple[int, int]] = {}
@@ -46,6 +47,7 @@ class Autopilot:
 
         Raises IntegrityBreach when a rebuilt view is not the stored one.
         """
+        self.folds = {symbol: Fold(symbol) for symbol in settings.SYMBOLS}
         for symbol, fold in self.folds.items():
             count = fold.rebuild()
             progress(f"engine warmed: {symbol}, {count} bars")
@@ -65,17 +67,34 @@ class Autopilot:
         self._nudge.set()
 
     def run(self) -> None:
-        """Step at every nudge, and once a second, until stopped. A step that fails is logged and tried again."""
-        while not self._stop.is_set():
-            self._nudge.wait(POLL_S)
-            self._nudge.clear()
-            if self._stop.is_set():
-                break
-            try:
-                self.step()
-            except TradedeskError as error:
-                log.warning("autopilot: %s: %s", type(error).__name__, error)
-        connections.close_all()
+        """Step at every nudge, and once a second, until stopped. A step that fails is logged and tried again.
+
+        Raises IntegrityBreach, and whatever nobody expected: then the desk must not go on by itself.
+        """
+        is_whole = True
+        try:
+            while not self._stop.is_set():
+                self._nudge.wait(POLL_S)
+                self._nudge.clear()
+                if not self._stop.is_set():
+                    is_whole = self._try_step(is_whole)
+        finally:
+            connections.close_all()
+
+    def _try_step(self, is_whole: bool) -> bool:
+        """One step; False when the database failed on the way, so that what is in memory may be ahead of the rows."""
+        try:
+            if not is_whole:
+                self.warm()
+            self.step()
+        except IntegrityBreach:
+            raise
+        except (TradedeskError, DatabaseFault) as error:
+            log.warning("autopilot: %s: %s", type(error).__name__, error)
+            if isinstance(error, DatabaseFault):
+                connections.close_all()
+                return False
+        return True
 
     def step(self) -> None:
         """Fold what has come and decide what is due."""

@@ -8,9 +8,11 @@ from threading import Lock
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Max, QuerySet
 
 from apps.audit import selectors as audit
 from apps.engine.view import View, view_from_snapshot
+from apps.strategy.models import FoldControl
 from apps.strategy.models import View as ViewRow
 
 _CACHE_SIZE = 64
@@ -55,9 +57,29 @@ def regime_current(symbol: str) -> dict[str, Any] | None:
 
 
 def fold_watermark_ms(symbol: str) -> int | None:
-    """Open time of the newest folded bar of a symbol."""
+    """Open time up to which bars of a symbol are folded or given up: what opens at or before it comes too late.
+
+    Inside a transaction that holds `fold_lock` the answer is true until COMMIT.
+    """
+    folded, gap = view_newest_ms(symbol), _controls(symbol, FoldControl.GAP).aggregate(newest=Max("bar_open_ms"))
+    given_up = [gap["newest"] - settings.INTERVAL_MS] if gap["newest"] is not None else []
+    return max([*([folded] if folded is not None else []), *given_up], default=None)
+
+
+def view_newest_ms(symbol: str) -> int | None:
+    """Open time of the newest bar of a symbol that has a view."""
     row = ViewRow.objects.filter(symbol=symbol, interval=settings.INTERVAL).order_by("-bar_open_ms").first()
     return None if row is None else row.bar_open_ms
+
+
+def fold_lock(symbol: str) -> None:
+    """Until COMMIT no bar of a symbol is stored and no hole in them is stepped over by anybody else."""
+    # SQLite's transactions are IMMEDIATE and exclude each other already.
+    _controls(symbol, FoldControl.START).select_for_update().first()
+
+
+def _controls(symbol: str, kind: str) -> QuerySet[FoldControl]:
+    return FoldControl.objects.filter(symbol=symbol, interval=settings.INTERVAL, kind=kind)
 
 
 def views_count() -> int:

@@ -8,11 +8,13 @@ from django.conf import settings
 from django.db import transaction
 
 from apps.audit import services as audit
-from apps.engine.errors import IntegrityBreach
+from apps.engine.errors import IntegrityBreach, StaleState
 from apps.engine.regime import RegimeSummary
 from apps.engine.view import View, snapshot_bytes
+from apps.marketdata import selectors as market
 from apps.strategy.models import FoldControl
 from apps.strategy.models import View as ViewRow
+from apps.strategy.selectors import fold_lock
 
 
 @transaction.atomic
@@ -39,13 +41,22 @@ def view_write(*, view: View, regime: dict[str, Any], ts_ms: int, may_exist: boo
     return digest
 
 
+def view_meet(view: View) -> None:
+    """Compare a rebuilt view with the stored one of its bar. Raises IntegrityBreach when this engine gave another."""
+    row = ViewRow.objects.filter(**_key(view)).first()
+    if row is not None:
+        _met(row, view)
+
+
 def _key(view: View) -> dict[str, Any]:
     return {"symbol": view.symbol, "interval": settings.INTERVAL, "bar_open_ms": view.record.bar_open_ms}
 
 
 def _met(row: ViewRow, view: View) -> str:
-    """The hash of the stored view, which the rebuilt one has met."""
-    if row.engine_hash == settings.ENGINE_HASH and row.state_hash != view.state_hash:
+    """The hash of the snapshot of a view that was stored before; another engine's view keeps its own beside it."""
+    if row.engine_hash != settings.ENGINE_HASH:
+        return audit.snapshot_put(body=snapshot_bytes(view))
+    if row.state_hash != view.state_hash:
         raise IntegrityBreach(
             f"{view.symbol}: the view of the bar opening at {view.record.bar_open_ms} was {row.state_hash[:12]} "
             f"when it was stored and is {view.state_hash[:12]} when rebuilt"
@@ -62,6 +73,20 @@ def fold_control_note(*, symbol: str, bar_open_ms: int, kind: str, value: int) -
         body = {"symbol": symbol, "interval": settings.INTERVAL, "barOpenMs": bar_open_ms, "value": value}
         audit.audit_append(kind=f"strategy.fold_{kind}", actor="system", ts_ms=bar_open_ms, body=body)
     return is_new
+
+
+@transaction.atomic
+def fold_gap_note(*, symbol: str, last_open_ms: int, bar_open_ms: int) -> None:
+    """Give up the bars between the last folded one and this; from here on they come too late.
+
+    Raises StaleState when one of them has come meanwhile.
+    """
+    fold_lock(symbol)
+    first_ms = last_open_ms + settings.INTERVAL_MS
+    if market.bars_load(symbol, settings.INTERVAL, start_ms=first_ms, end_ms=bar_open_ms, limit=1).n:
+        raise StaleState(f"{symbol}: a bar that was missing has come")
+    missing = (bar_open_ms - first_ms) // settings.INTERVAL_MS
+    fold_control_note(symbol=symbol, bar_open_ms=bar_open_ms, kind=FoldControl.GAP, value=missing)
 
 
 def regime_values(summary: RegimeSummary, *, is_enabled: bool) -> dict[str, Any]:
