@@ -13,6 +13,7 @@ from apps.engine.reasons import REASON_TEXT, Reason, Status
 from apps.engine.record import ARM_NAMES, average_price_e8
 from apps.web.values import iso_ms
 
+ORDER_PREFIX = "od"
 ORDER_STATUS = {Status.FILLED: "FILLED", Status.PARTIAL: "PARTIALLY_FILLED", Status.EXPIRED: "EXPIRED"}
 
 
@@ -40,6 +41,7 @@ def answer_document(
     sections: dict[str, Any],
     audit_id: str,
     content_hash: str,
+    request_id: str | None,
 ) -> dict[str, Any]:
     """The record with exact decimals as strings and statistics as numbers."""
     ints, status, reason = decision.ints, Status(decision.ints.status), Reason(decision.ints.reason)
@@ -68,6 +70,7 @@ def answer_document(
         "rehearsal": numbers(sections["rehearsal"]),
         "auditId": audit_id,
         "contentHash": content_hash,
+        "requestId": request_id,
         "ts": iso_ms(ints.ts_ms),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import orjson
@@ -15,10 +16,12 @@ from rest_framework.views import APIView
 from apps.engine.decision import SOURCE_FLATTEN, SOURCE_PERSON, SOURCE_ROUTER
 from apps.engine.errors import Conflict, InvalidInput, UnknownName
 from apps.execution import desk, selectors, services
+from apps.execution.answers import ORDER_PREFIX
 from apps.execution.dry_run import router_snapshot
 from apps.execution.requests import Answer, DecisionRequest, Idempotency
 from apps.marketdata.market import market_view
 from apps.risk.selectors import trading_state_current
+from apps.web import request_ids
 from apps.web.actors import actor_of
 from apps.web.bodies import Field, read_body
 from apps.web.casing import DataMap
@@ -26,6 +29,7 @@ from apps.web.problems import problem_response
 from apps.web.queries import Param, read_query
 
 MAX_KEY = 255
+OWN_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 FLATTEN_WORD = "FLATTEN"
 
 
@@ -48,9 +52,24 @@ def idempotency_of(request: Request, scope: str, body: Any) -> Idempotency | Non
 
 
 def answer_response(answer: Answer) -> Response:
-    """The stored answer as it is; a repeated one says so in a header."""
-    headers = {"Idempotency-Replayed": "true"} if answer.is_repeat else {}
-    return Response(DataMap(orjson.loads(answer.body)), status=answer.status, headers=headers)
+    """The stored answer as it is."""
+    return Response(DataMap(orjson.loads(answer.body)), status=answer.status, headers=repeat_headers(answer))
+
+
+def repeat_headers(*answers: Answer) -> dict[str, str]:
+    """A repeated answer says so."""
+    return {"Idempotency-Replayed": "true"} if answers and all(answer.is_repeat for answer in answers) else {}
+
+
+def own_name(name: str | None) -> str:
+    """A client's own order id, "" when there is none. Names like the desk's own are refused: they follow from content
+    and could be taken in advance."""
+    if name is None:
+        return ""
+    if not OWN_NAME.fullmatch(name) or name.startswith(ORDER_PREFIX):
+        message = f"must be 1 to 64 letters, digits or . _ : / - and must not start with {ORDER_PREFIX}"
+        raise InvalidInput(message, field="client_order_id")
+    return name
 
 
 class ExecutionView(APIView):
@@ -81,6 +100,7 @@ class PlanAndExecuteView(ExecutionView):
             source=SOURCE_ROUTER,
             actor=actor_of(request),
             reason="plan-and-execute",
+            request_id=request_ids.current(),
             idempotency=idempotency_of(request, "plan-and-execute", body),
         )
         return answer_response(self.take(decision))
@@ -106,7 +126,8 @@ class PaperOrderView(ExecutionView):
             reason="paper order",
             side=1 if body["side"] == "BUY" else -1,
             quantity_e8=body["quantity"],
-            client_order_id=body["client_order_id"] or "",
+            client_order_id=own_name(body["client_order_id"]),
+            request_id=request_ids.current(),
             idempotency=idempotency_of(request, "paper-order", body),
         )
         return order_response(self.take(decision))
@@ -120,12 +141,15 @@ def order_response(answer: Answer) -> Response:
             422,
             "Order refused",
             record["detail"] or record["reason"],
+            request_id=record["requestId"],
+            headers=repeat_headers(answer),
             blocked=True,
             reason=record["reason"],
             guards=record["guards"],
             audit_id=record["auditId"],
         )
-    return Response({**selectors.order(record["orderId"]), "position": DataMap(record["position"])}, status=201)
+    document = {**selectors.order(record["orderId"]), "position": DataMap(record["position"])}
+    return Response(document, status=201, headers=repeat_headers(answer))
 
 
 class FlattenView(ExecutionView):
@@ -138,24 +162,41 @@ class FlattenView(ExecutionView):
             Field("reason", "text"),
             Field("confirmation", "text", required=False),
         )
-        names = [known_symbol(body["symbol"])] if body["symbol"] else _held()
-        if trading_state_current().is_halted and body["confirmation"] != FLATTEN_WORD:
-            raise InvalidInput(f"the desk is HALTED: type {FLATTEN_WORD} to confirm", field="confirmation")
-        records = []
-        for symbol in names:
-            decision = DecisionRequest(
-                symbol=symbol,
-                source=SOURCE_FLATTEN,
-                actor=actor_of(request),
-                reason=body["reason"],
-                idempotency=idempotency_of(request, f"flatten-{symbol}", body),
-            )
-            records.append(DataMap(orjson.loads(self.take(decision).body)))
-        return Response({"executions": records})
+        names = [known_symbol(body["symbol"])] if body["symbol"] else _held_or_answered(request, body)
+        decisions = [self._decision(request, body, symbol) for symbol in names]
+        answers = [self.take(decision) for decision in decisions]
+        records = [DataMap(orjson.loads(answer.body)) for answer in answers]
+        return Response({"executions": records}, headers=repeat_headers(*answers))
+
+    def _decision(self, request: Request, body: dict[str, Any], symbol: str) -> DecisionRequest:
+        idempotency = idempotency_of(request, f"flatten-{symbol}", body)
+        is_halted = trading_state_current(symbol).is_halted
+        is_typed = body["confirmation"] == FLATTEN_WORD
+        if is_halted and not is_typed and not _is_answered(idempotency):
+            raise InvalidInput(f"{symbol} is HALTED: type {FLATTEN_WORD} to confirm", field="confirmation")
+        return DecisionRequest(
+            symbol=symbol,
+            source=SOURCE_FLATTEN,
+            actor=actor_of(request),
+            reason=body["reason"],
+            is_confirmed=is_halted and is_typed,
+            request_id=request_ids.current(),
+            idempotency=idempotency,
+        )
 
 
-def _held() -> list[str]:
-    return [row["symbol"] for row in selectors.positions() if row["quantity"] != "0"]
+def _held_or_answered(request: Request, body: dict[str, Any]) -> list[str]:
+    """What there is to close, and what this very request has closed before: a repeat gives the same records."""
+    names = []
+    for row in selectors.positions():
+        idempotency = idempotency_of(request, f"flatten-{row['symbol']}", body)
+        if row["quantity"] != "0" or _is_answered(idempotency):
+            names.append(row["symbol"])
+    return names
+
+
+def _is_answered(idempotency: Idempotency | None) -> bool:
+    return idempotency is not None and services.answer_of_key(idempotency) is not None
 
 
 class OrdersView(APIView):

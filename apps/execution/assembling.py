@@ -183,9 +183,12 @@ def _desk(
 
 
 def _view_age(prepared: Prepared, facts: MarketFacts) -> int:
+    """-1 where the router has nothing to decide on: no view, or a symbol that never had a price."""
     if prepared.request.source != SOURCE_ROUTER:
         return 0
-    return facts.ts_ms - prepared.view.view.close_ms if prepared.view else -1
+    if prepared.view is None or prepared.request.symbol not in facts.marks:
+        return -1
+    return facts.ts_ms - prepared.view.view.close_ms
 
 
 def _arrival(facts: MarketFacts, rules: Filters, bids: IntArray2d, asks: IntArray2d) -> ArrivalRecord:

@@ -6,10 +6,10 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 
 from apps.engine.errors import Unavailable
 
@@ -19,7 +19,7 @@ QUEUE_LIMIT = 256
 
 
 class DeskThread:
-    """Runs jobs one after another. `submit` never blocks; a full queue or a stopped thread raises Unavailable."""
+    """Runs jobs one after another. A full queue raises Unavailable; a stopped thread starts again at the next job."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[tuple[Callable[[], Any], Future[Any]] | None] = queue.Queue(QUEUE_LIMIT)
@@ -36,11 +36,11 @@ class DeskThread:
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Finish what is queued and end."""
+        # The lock is held throughout: a job handed over meanwhile must not start a second thread beside this one.
         with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None and thread.is_alive():
-            self._jobs.put(None)
-            thread.join(timeout_s)
+            if self._thread is not None and self._thread.is_alive():
+                self._jobs.put(None)
+                self._thread.join(timeout_s)
 
     @property
     def is_alive(self) -> bool:
@@ -63,8 +63,17 @@ class DeskThread:
         return future
 
     def run(self, job: Callable[[], T], timeout_s: float = 30.0) -> T:
-        """Hand over a job and wait for its result; its exception is raised here."""
-        return self.submit(job).result(timeout_s)
+        """Hand over a job and wait for its result; its exception is raised here.
+
+        Raises Unavailable when the wait ends first: a job that has not begun by then never will.
+        """
+        future = self.submit(job)
+        done, _ = wait([future], timeout_s)
+        if done:
+            return future.result()
+        if future.cancel():
+            raise Unavailable("the desk is busy: nothing was decided")
+        raise Unavailable("the desk has not answered yet: ask again with the same Idempotency-Key")
 
     def _loop(self) -> None:
         while True:
@@ -81,7 +90,7 @@ class DeskThread:
         try:
             future.set_result(job())
         except BaseException as error:
-            if isinstance(error, DatabaseError):
+            if isinstance(error, Error):
                 # A broken connection is given up here, so that the next job opens a fresh one.
                 connections[DEFAULT_DB_ALIAS].close()
             future.set_exception(error)

@@ -35,7 +35,11 @@ def mid_e8(book: Book) -> int:
 
 
 def live_facts(symbol: str, *, seen: Book | None, arrival: Book | None, view: MarketView | None = None) -> MarketFacts:
-    """The facts of the moment, by the market clock. The decision's own symbol is marked by its arrival book."""
+    """The facts of the moment, by the market clock. The decision's own symbol is marked by its arrival book.
+
+    Without one it is marked by the last book there was, so that a decision can say how old that is: its age refuses new
+    risk. Every other symbol is marked by fresh prices or not at all.
+    """
     market = view or market_view()
     now_ms = market.now_ms()
     stale_ms = settings.STALE_AFTER_MS
@@ -47,6 +51,9 @@ def live_facts(symbol: str, *, seen: Book | None, arrival: Book | None, view: Ma
     age = _age_ms(market, arrival, now_ms)
     if arrival is not None and 0 <= age <= stale_ms:
         marks[symbol] = mid_e8(arrival)
+    last = arrival or seen
+    if symbol not in marks and last is not None and last.bids and last.asks:
+        marks[symbol] = mid_e8(last)
     return MarketFacts(now_ms, marks, age, seen, arrival)
 
 

@@ -16,7 +16,7 @@ from apps.engine.reasons import Reason, Status, Verdict
 from apps.engine.record import ARM_NAMES, SOURCES, context_section, inputs_out, null_reasons, sections
 from apps.engine.view import View
 from apps.execution.account import AccountState, next_order_number
-from apps.execution.answers import ORDER_STATUS, answer_bytes, answer_document, content_key
+from apps.execution.answers import ORDER_PREFIX, ORDER_STATUS, answer_bytes, answer_document, content_key
 from apps.execution.models import Execution, Fill, IdempotencyKey, Order, Position
 from apps.execution.requests import Answer, Prepared
 from apps.risk import services as risk
@@ -30,8 +30,8 @@ def decision_record(
 ) -> Answer:
     """Write everything a decision changes, in one order, and answer. The caller holds fence and transaction."""
     request, ints = prepared.request, decision.ints
-    execution_id = "ex" + content_key(state.account.epoch, request.symbol, ints.bar_open_ms, inputs.draw.attempt)
-    order_id = "od" + content_key(execution_id, 0) if ints.sent_lots > 0 else None
+    execution_id = "ex" + content_key(state.account.epoch, request.symbol, inputs.draw.bar_open_ms, inputs.draw.attempt)
+    order_id = ORDER_PREFIX + content_key(execution_id, 0) if ints.sent_lots > 0 else None
     view = prepared.view.view if prepared.view else None
     parts = sections(inputs, view, decision)
     draft = audit.audit_draft(
@@ -49,6 +49,7 @@ def decision_record(
         sections=parts,
         audit_id=draft.entry.audit_id,
         content_hash=draft.entry.content_hash,
+        request_id=request.request_id,
     )
     answer = Answer(200, answer_bytes(document))
     execution = Execution(

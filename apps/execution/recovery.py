@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from django.db import DEFAULT_DB_ALIAS, transaction
+
 from apps.audit import selectors as audit
 from apps.audit import services as audit_services
+from apps.execution.account import account_state
 from apps.execution.models import Account, Position
 from apps.execution.selectors import account_current, fill_sums
 from apps.risk import services as risk
@@ -19,11 +22,16 @@ class BookDifference(NamedTuple):
     from_fills: int
 
 
+@transaction.atomic
 def book_differences() -> list[BookDifference]:
-    """Cash, fees and every position against the sum of the epoch's fills; empty when they agree to the last unit."""
+    """Cash, fees and every position against the sum of the epoch's fills; empty when they agree to the last unit.
+
+    The account's lock keeps decisions of other processes out while its rows are read.
+    """
     account = account_current()
     if account is None:
         return []
+    account = account_state(using=DEFAULT_DB_ALIAS).account
     sums = fill_sums()
     fees = sum(fee for _, _, fee in sums.values())
     cash = account.initial_cash_e8 - sum(notional for _, notional, _ in sums.values()) - fees

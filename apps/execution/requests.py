@@ -21,7 +21,10 @@ class Idempotency:
 
 @dataclass(frozen=True)
 class DecisionRequest:
-    """One decision to take. `source` is one of engine.decision.SOURCE_*; side and quantity are a person's order."""
+    """One decision to take. `source` is one of engine.decision.SOURCE_*; side and quantity are a person's order.
+
+    `is_confirmed`: the person saw a HALTED desk and typed the word that lets a flatten pass all the same.
+    """
 
     symbol: str
     source: int
@@ -30,6 +33,8 @@ class DecisionRequest:
     side: int = 0
     quantity_e8: int = 0
     client_order_id: str = ""
+    is_confirmed: bool = False
+    request_id: str | None = None
     idempotency: Idempotency | None = None
 
     @property

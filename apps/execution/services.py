@@ -10,20 +10,22 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from apps.audit import services as audit
 from apps.engine.decide import decide
-from apps.engine.decision import SOURCE_ROUTER
+from apps.engine.decision import SOURCE_FLATTEN, SOURCE_ROUTER
 from apps.engine.errors import Conflict, InvalidInput, Unavailable
+from apps.engine.reasons import TradingState
 from apps.engine.values import E8, Filters
 from apps.execution.account import account_state, next_attempt
 from apps.execution.assembling import bar_open_ms, decision_inputs
-from apps.execution.controls import controls_read
+from apps.execution.controls import Controls, controls_read
 from apps.execution.facts import MarketFacts
-from apps.execution.models import Account, Execution, IdempotencyKey, Position
+from apps.execution.models import Account, Execution, IdempotencyKey, Order, Position
 from apps.execution.recording import decision_record
 from apps.execution.requests import Answer, Idempotency, Prepared
 from apps.marketdata import selectors as market
 from apps.risk import fence
 
 RESET_WORD = "RESET"
+MAX_REASON = 200
 
 
 class KeyReused(InvalidInput):
@@ -36,8 +38,8 @@ def decide_and_record(
     """Commit one decision: read under the locks, decide, write, audit.
 
     A key that was answered before gives the same bytes and decides nothing. When the kill switch is engaged the
-    decision is recorded as refused; only a confirmed flatten passes. Raises Unavailable when there is no account, no
-    filters or no market time; then nothing is written.
+    decision is recorded as refused; only a confirmed flatten passes, and one that nobody confirmed raises Conflict.
+    Raises Unavailable when there are no filters, no limits or no market time. Nothing is written when it raises.
     """
     with fence.shared(using=using, allow_halted=True) as passage:
         stored = answer_stored(prepared, using=using)
@@ -46,6 +48,8 @@ def decide_and_record(
         facts = read_facts()
         state = account_state(using=using)
         controls = controls_read(symbol=prepared.request.symbol, halted=passage.halted, using=using)
+        refuse_unconfirmed(prepared, controls)
+        refuse_taken_name(prepared, using=using)
         attempt = 0
         if not prepared.request.is_autopilot:
             opened = bar_open_ms(prepared, facts)
@@ -68,6 +72,22 @@ def decide_and_record(
             sequence=controls.sequence,
             using=using,
         )
+
+
+def refuse_unconfirmed(prepared: Prepared, controls: Controls) -> None:
+    """A flatten passes a HALTED desk, so it takes a confirmation given on the HALTED desk: the kill may have come
+    after the request was made. A state that cannot be read counts as HALTED."""
+    request = prepared.request
+    is_halted = controls.trading_state is None or controls.trading_state >= TradingState.HALTED
+    if request.source == SOURCE_FLATTEN and is_halted and not request.is_confirmed:
+        raise Conflict("the desk was HALTED meanwhile: confirm the flatten")
+
+
+def refuse_taken_name(prepared: Prepared, *, using: str) -> None:
+    """A client's own order id names one order, ever."""
+    name = prepared.request.client_order_id
+    if name and Order.objects.using(using).filter(client_order_id=name).exists():
+        raise InvalidInput("names another order already", field="client_order_id")
 
 
 def answer_stored(prepared: Prepared, *, using: str) -> Answer | None:
@@ -115,6 +135,8 @@ def account_reset(*, actor: str, reason: str, confirmation: str | None, ts_ms: i
     """Start a new epoch with fresh cash. Open positions must be flattened first; the old epoch stays as it was."""
     if confirmation != RESET_WORD:
         raise InvalidInput(f"type {RESET_WORD} to confirm", field="confirmation")
+    if len(reason) > MAX_REASON:
+        raise InvalidInput(f"must be at most {MAX_REASON} characters", field="reason")
     with fence.exclusive():
         state = account_state(using=DEFAULT_DB_ALIAS)
         held = sorted(name for name, row in state.positions.items() if row.quantity_e8)
