@@ -1,7 +1,8 @@
-"""A desk that has traded, for whatever is shown of it."""
+"""Desks to ask: one that has traded, one whose market is alive."""
 
 from __future__ import annotations
 
 from tests.execution.traded import traded
+from tests.support.live_desk import local, market, owner, quiet_desk
 
-__all__ = ["traded"]
+__all__ = ["local", "market", "owner", "quiet_desk", "traded"]
