@@ -6,6 +6,7 @@ Floats are `float.hex()` text and counts of 1e-8 are digits, so a record survive
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from apps.engine.codec import MAX_INTEGER, float_from, float_text
 from apps.engine.decide import decide, no_view
-from apps.engine.decision import ArrivalRecord, DecisionInputs, Draw, TermsRecord
+from apps.engine.decision import ArrivalRecord, Decision, DecisionInputs, Draw, TermsRecord
 from apps.engine.desk import DeskRecord, LimitRecord
 from apps.engine.rng import philox_uniform_nb
 from apps.engine.router import RouterParams
@@ -34,6 +35,7 @@ __all__ = [
     "OUTPUT_SECTIONS",
     "SOURCES",
     "Difference",
+    "as_recorded",
     "average_price_e8",
     "context_section",
     "inputs_back",
@@ -42,6 +44,9 @@ __all__ = [
     "replay",
     "sections",
 ]
+
+
+TOP_LEVELS = 3
 
 
 class Difference(NamedTuple):
@@ -80,6 +85,13 @@ def _levels(rows: IntArray2d) -> list[list[int | str]]:
 
 def _levels_back(rows: list[list[int | str]]) -> IntArray2d:
     return np.array([[int(count) for count in row] for row in rows], np.int64).reshape(len(rows), 2)
+
+
+def as_recorded(inputs: DecisionInputs, decision: Decision) -> DecisionInputs:
+    """The inputs worth keeping: where no order was sent nothing walked the book, and its top is all that was read."""
+    if decision.ints.sent_lots > 0:
+        return inputs
+    return replace(inputs, bids=inputs.bids[:TOP_LEVELS], asks=inputs.asks[:TOP_LEVELS])
 
 
 def inputs_out(inputs: DecisionInputs) -> dict[str, Any]:

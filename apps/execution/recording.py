@@ -13,7 +13,7 @@ from apps.engine.gate import GATE_GUARDS
 from apps.engine.guards.rolling_drawdown import drawdown_bps_nb
 from apps.engine.portfolio import PositionRecord, position_after
 from apps.engine.reasons import Reason, Status, Verdict
-from apps.engine.record import ARM_NAMES, SOURCES, context_section, inputs_out, null_reasons, sections
+from apps.engine.record import ARM_NAMES, SOURCES, as_recorded, context_section, inputs_out, null_reasons, sections
 from apps.engine.view import View
 from apps.execution.account import AccountState, next_order_number
 from apps.execution.answers import ORDER_PREFIX, ORDER_STATUS, answer_bytes, answer_document, content_key
@@ -106,7 +106,7 @@ def _body(
         "context": context_section(inputs, view),
         **parts,
         "versions": {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS},
-        "inputs": inputs_out(inputs),
+        "inputs": inputs_out(as_recorded(inputs, decision)),
         "nullReasons": null_reasons(inputs, decision),
     }
 

@@ -27,6 +27,7 @@ from apps.engine.decision import (
 from apps.engine.desk import DeskRecord, LimitRecord
 from apps.engine.record import (
     OUTPUT_SECTIONS,
+    as_recorded,
     context_section,
     inputs_back,
     inputs_out,
@@ -286,3 +287,15 @@ def test_a_record_stays_small(record_property: Any) -> None:
     record_property("record_bytes", sizes)
     assert max(size for size, _ in sizes.values()) <= 6_656
     assert max(packed for _, packed in sizes.values()) <= 2_560
+
+
+def test_without_an_order_the_top_of_the_book_is_enough_to_replay() -> None:
+    """No order walks the book of a decision that sends none; one that sends keeps every level it could have met."""
+    deep = levels(*((6_000_000 + step, 50) for step in range(20)))
+    idle = build_inputs(asks=deep, bids=deep, terms=build_terms(source=SOURCE_FLATTEN))
+    kept = as_recorded(idle, decide(idle))
+    assert len(kept.asks) == len(kept.bids) == 3
+    assert decide(kept) == decide(idle)
+    sent = build_inputs(asks=deep, bids=deep, terms=build_terms(source=SOURCE_PERSON, lots=30))
+    decision = decide(sent)
+    assert decision.ints.sent_lots == 30 and as_recorded(sent, decision) is sent
