@@ -7,7 +7,7 @@ MINIMUM_PYTHON = (3, 11)
 
 def main() -> None:
     if sys.version_info < MINIMUM_PYTHON:
-        sys.exit("tradedesk needs Python 3.11 or newer; this is {}.{}.".format(*sys.version_info[:2]))  # noqa: UP032
+        sys.exit("tradedesk needs Python 3.11 or newer; this is {}.{}.".format(*sys.version_info[:2]))
     from tradedesk.env import prepare_process
 
     prepare_process()

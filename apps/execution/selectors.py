@@ -122,7 +122,8 @@ def equity_curve(limit: int = CURVE_POINTS) -> list[dict[str, int]]:
     bars_between = (last - first) // settings.INTERVAL_MS
     step_ms = max(1, -(-bars_between // limit)) * settings.INTERVAL_MS
     rows = points.filter(ts_ms__in=[*range(first, last, step_ms), last])
-    return list(rows.values("ts_ms", "equity_e8", "cash_e8", "exposure_e8", "buy_and_hold_e8"))
+    columns = ("ts_ms", "equity_e8", "cash_e8", "exposure_e8", "buy_and_hold_e8")
+    return [dict(zip(columns, row, strict=True)) for row in rows.values_list(*columns)]
 
 
 class Standing(NamedTuple):

@@ -14,7 +14,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def settings_table() -> str:
-    rows = [f"| `{entry.name}` | {f'`{entry.default}`' if entry.default else ''} | {entry.help} |" for entry in SETTINGS]
+    defaults = [f"`{entry.default}`" if entry.default else "" for entry in SETTINGS]
+    rows = [f"| `{entry.name}` | {text} | {entry.help} |" for entry, text in zip(SETTINGS, defaults, strict=True)]
     return "\n".join(["| setting | default | what it does |", "|---|---|---|", *rows])
 
 
@@ -26,7 +27,8 @@ def commands_table() -> str:
 
 def make_table() -> str:
     targets = re.findall(r"^([a-z-]+):.*?## (.*)$", (ROOT / "Makefile").read_text(), re.M)
-    return "\n".join(["| command | what it does |", "|---|---|", *(f"| `make {name}` | {text} |" for name, text in targets)])
+    rows = [f"| `make {name}` | {text} |" for name, text in targets]
+    return "\n".join(["| command | what it does |", "|---|---|", *rows])
 
 
 def test_the_settings_table_is_the_settings() -> None:
