@@ -15,7 +15,7 @@ UNKNOWN_STATE = 16
 class DeskRecord(NamedTuple):
     """The account and one symbol at the moment of decision; all int64.
 
-    Nothing in a decision wraps while |cash|, |equity| and |position| stay within 2^62 and the fee within 10,000 bps.
+    Nothing in a decision wraps while |cash|, |equity| and |position| stay below 2^62 and the fee below 10,000 bps.
     """
 
     ts_ms: int

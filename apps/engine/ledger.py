@@ -59,16 +59,21 @@ def orders_within_nb(times: IntArray1d, ts_ms: int) -> int:
 def desk_of_nb(
     book: BookState, units: IntArray1d, s: int, bar_index: int, ts_ms: int, window_limit: int, view_age_ms: int
 ) -> DeskRecord:
-    """The desk as symbol `s` meets it when bar `bar_index` has closed."""
+    """The desk as symbol `s` meets it when bar `bar_index` has closed.
+
+    A position without this bar cannot be marked: it is left out of the sums, and the desk says so.
+    """
     cash = book.totals[TOTAL_CASH]
     equity, other, unknown = cash, 0, 0
     for j in range(book.positions.shape[0]):
+        if book.mark_index[j] != bar_index:
+            if book.positions[j] != 0 or j == s:
+                unknown |= UNKNOWN_MARK
+            continue
         value = book.positions[j] * book.marks[j] * units[j]
         equity += value
         if j != s:
             other += abs(value)
-        if book.mark_index[j] != bar_index and (book.positions[j] != 0 or j == s):
-            unknown |= UNKNOWN_MARK
     high_water = equity
     n = book.totals[TOTAL_WINDOW]
     for j in range(max(0, n - window_limit), n):

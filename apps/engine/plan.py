@@ -98,9 +98,9 @@ def is_worth_sending_nb(
     """The reason not to send this difference, or NONE. `lots` is above 0 and already floored to the lot."""
     if lots < max(1, limits.min_lots) or notional_nb(lots, judged_ticks, terms.unit_e8) < limits.min_notional_e8:
         return _BELOW_MINIMUM
-    sign_target = (target_lots > 0) - (target_lots < 0)
-    sign_held = (desk.position_lots > 0) - (desk.position_lots < 0)
-    if sign_target != sign_held or signal != terms.last_signal:
+    held = desk.position_lots
+    is_same_sign = (target_lots > 0) == (held > 0) and (target_lots < 0) == (held < 0)
+    if not is_same_sign or signal != terms.last_signal:
         return _NONE
     if lots * 10_000 >= terms.rebalance_band_bps * abs(target_lots):
         return _NONE

@@ -35,7 +35,8 @@ UNKNOWNS = {
     "state": UNKNOWN_STATE,
 }
 INT64 = st.integers(-(2**63), 2**63 - 1)
-MONEY = st.one_of(st.integers(-(2**62), 2**62), st.integers(-(10**15), 10**15), st.just(2**62), st.just(-(2**62)))
+LARGEST = 2**62 - 1
+MONEY = st.one_of(st.integers(-LARGEST, LARGEST), st.integers(-(10**15), 10**15), st.sampled_from([LARGEST, -LARGEST]))
 
 
 def says(name: str, desk: DeskRecord, order: OrderRecord, limits: LimitRecord) -> Finding:
@@ -244,6 +245,14 @@ def test_notionals_keep_to_the_exchange_s_range() -> None:
     assert verdicts == [DENY, ALLOW, ALLOW, DENY]
 
 
+@pytest.mark.parametrize("largest", [0, 2**63 - 1])
+def test_a_notional_that_cannot_be_counted_is_refused_even_to_get_out(largest: int) -> None:
+    order = build_order(side=-1, reduces_risk=1, notional_e8=MAX_NOTIONAL_E8)
+    limits = build_limits(max_order_notional_e8=largest)
+    assert says("min_notional", build_desk(), order, limits).verdict == DENY
+    assert says("min_notional", build_desk(), order._replace(notional_e8=MAX_NOTIONAL_E8 - 1), limits).verdict == ALLOW
+
+
 def test_unknown_filters_refuse_even_a_flatten() -> None:
     """Its lots could not be counted."""
     order = build_order(side=-1, reduces_risk=1, is_flatten=1)
@@ -255,20 +264,27 @@ def test_unknown_filters_refuse_even_a_flatten() -> None:
 DESKS = st.fixed_dictionaries(
     {},
     optional={
-        "cash_e8": MONEY, "equity_e8": MONEY, "high_water_e8": MONEY, "position_lots": MONEY,
-        "mark_ticks": st.one_of(INT64, st.integers(0, 10**7)), "other_notional_e8": INT64, "orders_last_minute": INT64,
-        "trading_state": st.one_of(st.integers(-1, 3), INT64), "breaker_until_ms": INT64,
-        "data_age_ms": st.one_of(st.integers(-5, 10_000), INT64), "view_age_ms": st.one_of(st.integers(-5, 100), INT64),
+        "cash_e8": MONEY,
+        "equity_e8": MONEY,
+        "high_water_e8": MONEY,
+        "position_lots": MONEY,
+        "mark_ticks": st.one_of(INT64, st.integers(0, 10**7)),
+        "other_notional_e8": INT64,
+        "orders_last_minute": st.integers(-(2**63), 2**63 - 2),
+        "trading_state": st.one_of(st.integers(-1, 3), INT64),
+        "breaker_until_ms": INT64,
+        "data_age_ms": st.one_of(st.integers(-5, 10_000), INT64),
+        "view_age_ms": st.one_of(st.integers(-5, 100), INT64),
         "unknown": st.one_of(st.just(0), st.integers(0, 31)),
     },
-).map(lambda changes: build_desk(**changes))  # fmt: skip
+).map(lambda changes: build_desk(**changes))
 LIMITS = st.fixed_dictionaries(
     {}, optional={name: INT64 for name in LimitRecord._fields if name not in {"breaker_ms", "lot_multiple"}}
 ).map(lambda changes: GENEROUS._replace(**changes))
 GENEROUS = LimitRecord(2**63 - 1, 2**63 - 1, 2**63 - 1, 0, 2**63 - 1, 2**63 - 1, 2**63 - 1, 0, 0, 1, 0, 0)
 TERMS = st.builds(
     lambda unit, fee: build_terms(unit_e8=unit, fee_bps=fee), st.one_of(st.integers(1, 10**9), INT64),
-    st.integers(0, 10_000),
+    st.integers(0, 9_999),
 )  # fmt: skip
 
 
@@ -278,7 +294,7 @@ TERMS = st.builds(
     signed_lots=st.one_of(st.integers(-(10**9), 10**9), st.integers(-(2**63) + 1, 2**63 - 1)), ask=INT64,
 )  # fmt: skip
 @example(build_desk(), GENEROUS, build_terms(unit_e8=10), 9_000_000_000_000_000, 6_000_000)
-@example(build_desk(position_lots=2**62), GENEROUS, build_terms(unit_e8=1), 2**62, 1)
+@example(build_desk(position_lots=LARGEST), GENEROUS, build_terms(unit_e8=1), LARGEST, 1)
 def test_no_accepted_order_breaks_a_rule_in_exact_arithmetic(
     desk: DeskRecord, limits: LimitRecord, terms, signed_lots: int, ask: int
 ) -> None:

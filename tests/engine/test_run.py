@@ -83,6 +83,9 @@ def test_a_decision_per_grid_bar_that_is_there_in_order_of_bar_and_symbol(desk: 
     ]
     decided = list(zip(desk.result.decisions["bar_index"].tolist(), desk.result.symbol.tolist(), strict=True))
     assert decided == expected
+    assert (desk.result.decisions["ts_ms"] == (desk.result.decisions["bar_index"] + 1) * MINUTE_MS).all(), (
+        "at its close"
+    )
 
 
 def test_a_symbol_decides_nothing_before_its_first_bars_and_across_its_hole(desk: Desk) -> None:
@@ -214,7 +217,8 @@ def test_the_desk_of_a_symbol_marks_all_and_looks_back_on_its_window() -> None:
     assert (found.position_lots, found.mark_ticks, found.high_water_e8, found.unknown) == (10, 100, 9_000, 0)
     assert desk_of_nb(book, units, 0, 7, 480_000, 2, 0).high_water_e8 == 6_000
     book.mark_index[1] = 6
-    assert desk_of_nb(book, units, 0, 7, 480_000, 50, 0).unknown == UNKNOWN_MARK
+    unmarked = desk_of_nb(book, units, 0, 7, 480_000, 50, 0)
+    assert (unmarked.unknown, unmarked.equity_e8, unmarked.other_notional_e8) == (UNKNOWN_MARK, 15_000, 0)
     book.positions[1] = 0
     assert desk_of_nb(book, units, 0, 7, 480_000, 50, 0).unknown == 0
 

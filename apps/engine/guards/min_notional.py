@@ -19,8 +19,10 @@ def min_notional_nb(desk: DeskRecord, order: OrderRecord, limits: LimitRecord) -
     if desk.unknown & UNKNOWN_FILTERS:
         return Finding(DENY, order.notional_e8, limits.min_notional_e8, 1)
     is_above = order.notional_e8 >= limits.min_notional_e8
-    largest = limits.max_order_notional_e8 if limits.max_order_notional_e8 > 0 else MAX_NOTIONAL_E8 - 1
-    is_below = order.notional_e8 <= largest and order.notional_e8 < MAX_NOTIONAL_E8
+    largest = MAX_NOTIONAL_E8 - 1
+    if limits.max_order_notional_e8 > 0:
+        largest = min(largest, limits.max_order_notional_e8)
+    is_below = order.notional_e8 <= largest
     limit = limits.min_notional_e8 if is_below else largest
     return finding_nb(ALLOW if is_above and is_below else DENY, order.notional_e8, limit)
 
