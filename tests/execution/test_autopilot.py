@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from django.db import OperationalError
 
-from apps.audit.selectors import audit_latest
+from apps.audit.selectors import audit_latest, snapshot_get
 from apps.engine.errors import IntegrityBreach, StaleState
+from apps.engine.view import view_from_snapshot
 from apps.execution import autopilot as module
 from apps.execution.autopilot import Autopilot
 from apps.execution.models import EquityPoint, Execution
@@ -258,14 +259,12 @@ def test_a_bar_that_was_tampered_with_stops_the_start(
 def test_a_view_of_another_engine_does_not_stop_the_start(pilot: Autopilot, settings: Any) -> None:
     """After an update of the engine the states differ, and a decision names the snapshot it was taken on."""
     settings.ENGINE_HASH = "another"
-    View.objects.filter(symbol=BTC).update(state_hash="0" * 64)
+    other = View.objects.get(symbol="ETHUSDT")
+    View.objects.filter(symbol=BTC).update(state_hash=other.state_hash, snapshot_hash=other.snapshot_hash)
     again = Autopilot()
     again.warm()
     fold = again.folds[BTC]
     assert again.latest[BTC].view.state_hash == fold.observer.state_hash()
-    from apps.audit.selectors import snapshot_get
-    from apps.engine.view import view_from_snapshot
-
     kept = view_from_snapshot(snapshot_get(again.latest[BTC].snapshot_hash))
     assert kept.record == again.latest[BTC].view.record and np.array_equal(kept.arms, again.latest[BTC].view.arms)
 

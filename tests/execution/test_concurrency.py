@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import subprocess
@@ -13,14 +14,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.db import connections
 from django.test import Client
 
 from apps.audit.replaying import is_decision, replay_record
 from apps.audit.selectors import audit_after, audit_verify
 from apps.engine.values import E8
+from apps.execution import recording, services
 from apps.execution.models import Execution, Order, Position
 from apps.execution.recovery import book_differences
+from apps.risk import fence
 from apps.risk import services as risk
 from apps.web.roles import Role
 from tests.support.desk import seed_desk
@@ -142,6 +146,29 @@ def require_no_order_while_halted(kills: int) -> None:
         is_halted = {"risk.kill": True, "risk.release": False}.get(record.kind, is_halted)
     assert kinds.count("risk.kill") == kinds.count("risk.release") == kills
     assert blocked > 0, "nobody traded against the kill"
+
+
+def test_a_decision_holds_the_fence_to_its_last_statement(
+    market: LiveMarket, local: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a kill that is called meanwhile returns after the COMMIT, and one that returned before is seen."""
+    seen: list[str] = []
+
+    def is_held() -> bool:
+        with open(settings.VAR_DIR / fence.LOCK_FILE, "a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **given: (seen.append(f"{name} {is_held()}"), real(*args, **given))[1]
+
+    monkeypatch.setattr(services, "account_state", watched("read", services.account_state))
+    monkeypatch.setattr(recording.audit, "audit_write", watched("write", recording.audit.audit_write))
+    assert buy(local).status_code == 201
+    assert seen == ["read True", "write True"] and not is_held()
 
 
 def test_one_symbols_position_is_what_its_fills_add_up_to(market: LiveMarket, local: Client) -> None:

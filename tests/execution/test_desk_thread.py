@@ -125,7 +125,7 @@ def test_a_job_handed_over_while_stopping_starts_no_second_thread(desk: DeskThre
     release.set()
     stopping.join(5)
     late.join(5)
-    assert names == [1]
+    assert names == [1] and _desk_threads() == [desk._thread]
 
 
 def _desk_threads() -> list[threading.Thread]:
