@@ -133,7 +133,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _names, "Host names the server answers to."),
     Setting("SECRET_KEY", "", _text, "Django's secret; empty keeps one in the var folder."),
     Setting("TRADEDESK_VAR", "var", _text, "Folder for database, tokens and kernels."),
-    Setting("TRADEDESK_DATA", str(BASE_DIR.parent / "shared" / "data"), _text, "Recorded bars (tests, demo)."),
+    Setting("TRADEDESK_DATA", "../shared/data", _text, "Recorded bars (tests, demo)."),
     Setting("POLICY_PATHS", "", _names, "Files with policies of your own."),
     Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "What is logged to standard error."),
 )
