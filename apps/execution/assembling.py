@@ -59,7 +59,7 @@ def decision_inputs(
         gates=gates,
         desk=desk,
         limits=limit_record(controls.limits, rules),
-        terms=_terms(prepared, state, controls, rules),
+        terms=_terms(prepared, facts, state, controls, rules),
         params=router_params(),
         arrival=_arrival(facts, rules, bids, asks),
         bids=bids,
@@ -123,12 +123,17 @@ def terms_record(*, source: int, unit_e8: int, controls: Controls, last_signal: 
     )
 
 
-def _terms(prepared: Prepared, state: AccountState, controls: Controls, rules: Filters) -> TermsRecord:
+def _terms(
+    prepared: Prepared, facts: MarketFacts, state: AccountState, controls: Controls, rules: Filters
+) -> TermsRecord:
+    """Under FILLS=bars only the autopilot waits for the next bar; what a person asks for meets the book there is."""
     request = prepared.request
     position = state.position(request.symbol)
     terms = terms_record(
         source=request.source, unit_e8=rules.unit_e8, controls=controls, last_signal=position.last_signal
     )
+    if facts.arrival is not None:
+        terms = terms._replace(fill_kind=FILL_DEPTH)
     if request.source != SOURCE_PERSON:
         return terms
     return terms._replace(

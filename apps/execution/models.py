@@ -56,7 +56,7 @@ class Execution(models.Model):
     ts_ms = models.BigIntegerField()
     answer = models.BinaryField()
     audit_id = models.CharField(max_length=40)
-    audit_sequence = models.BigIntegerField()
+    audit_sequence = models.BigIntegerField(unique=True)
 
     class Meta:
         constraints = [

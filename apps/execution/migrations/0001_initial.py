@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 ('ts_ms', models.BigIntegerField()),
                 ('answer', models.BinaryField()),
                 ('audit_id', models.CharField(max_length=40)),
-                ('audit_sequence', models.BigIntegerField()),
+                ('audit_sequence', models.BigIntegerField(unique=True)),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='executions', to='execution.account')),
             ],
         ),
