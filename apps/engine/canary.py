@@ -1,12 +1,10 @@
-"""Which share of a decision would a live venue get? The rungs of the ladder, and the size that rehearses it."""
+"""Which share of a decision would a live venue get? The rungs of the ladder."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from apps.engine.errors import InvalidInput
-
-BPS = 10_000
 
 
 class Rung(NamedTuple):
@@ -27,9 +25,3 @@ def rung_of(weight_bps: int) -> Rung:
             return rung
     weights = ", ".join(str(rung.weight_bps) for rung in RUNGS)
     raise InvalidInput(f"must be one of {weights} basis points", field="weight")
-
-
-def rehearsal_lots(lots: int, weight_bps: int) -> int:
-    """The lots of the rehearsal: the order's lots times the weight, floored in size, with the order's sign."""
-    size = abs(lots) * weight_bps // BPS
-    return -size if lots < 0 else size

@@ -37,7 +37,7 @@ def controls_read(*, symbol: str, halted: str | None, using: str) -> Controls:
         flags=flags.flags_of_controls(values),
         limits=_limits_of(values),
         trading_state=_HALTED if halted is not None else _state_of(values, symbol),
-        rehearsal_bps=int(canary.get("weight_bps", canary.get("weightBps", 0))),
+        rehearsal_bps=int(canary.get("weightBps", 0)),
         sequence=max((entry.sequence for entry in current.values()), default=0),
     )
 

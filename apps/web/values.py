@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from apps.engine.decimals import e8_text
 from apps.engine.errors import InvalidInput
 from apps.engine.values import E8
 
@@ -29,9 +30,7 @@ class JsonNumber(Decimal):
 
 def decimal_text(e8: int) -> str:
     """The exact decimal of a count of 1e-8: no exponent, no trailing zeros."""
-    whole, fraction = divmod(abs(int(e8)), E8)
-    digits = f"{fraction:08d}".rstrip("0")
-    return ("-" if e8 < 0 else "") + (f"{whole}.{digits}" if digits else str(whole))
+    return e8_text(int(e8))
 
 
 def parse_decimal_e8(value: Any, field: str) -> int:
