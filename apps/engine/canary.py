@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from apps.engine.errors import InvalidInput
 
+BPS = 10_000
+
 
 class Rung(NamedTuple):
     """One step of the ladder: its state's name and the weight in basis points. Weights are unique, names are not."""
