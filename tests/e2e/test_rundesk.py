@@ -24,6 +24,8 @@ from tests.e2e.desk_process import (
 )
 from tests.support.shapes import EXECUTION, POSITION, REGIME, SNAPSHOT, check
 
+# A close frame of a client, masked with zeros, with code 1000.
+GOODBYE = bytes([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8])
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
 
 
@@ -85,12 +87,22 @@ def _decided_by_the_autopilot(desk: DeskProcess) -> set[str]:
     return {record["symbol"] for record in records if record["actor"] == "autopilot"}
 
 
+async def leave(desk: DeskProcess, way: int) -> None:
+    """Open the price stream and go: without a word, politely, or saying goodbye and keeping the line open for a while,
+    as a browser does that is about to close its tab."""
+    async with connect(f"ws://127.0.0.1:{desk.port}/ws/prices/", close_timeout=1) as socket:
+        first = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        assert first["type"] == "snapshot" and first["status"]["connected"]
+        if way == 1:
+            return
+        if way == 2:
+            socket.transport.write(GOODBYE)
+            await asyncio.sleep(0.5)
+        socket.transport.abort()
+
+
 async def test_a_decision_reaches_the_browser_and_a_browser_that_leaves_is_silent(desk: DeskProcess) -> None:
-    for _ in range(3):
-        async with connect(f"ws://127.0.0.1:{desk.port}/ws/prices/") as socket:
-            first = json.loads(await asyncio.wait_for(socket.recv(), 5))
-            assert first["type"] == "snapshot" and first["status"]["connected"]
-            socket.transport.abort()
+    await asyncio.gather(*(leave(desk, number % 3) for number in range(12)))
     async with connect(f"ws://127.0.0.1:{desk.port}/ws/prices/?symbols=BTCUSDT") as socket:
         status, order = await asyncio.to_thread(desk.post, "/api/trading/paper/order", ORDER)
         assert status == 201
