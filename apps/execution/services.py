@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from apps.audit import services as audit
 from apps.engine.decide import decide
-from apps.engine.decision import SOURCE_FLATTEN, SOURCE_ROUTER
+from apps.engine.decision import SOURCE_FLATTEN, SOURCE_ROUTER, Decision
 from apps.engine.errors import Conflict, InvalidInput, Unavailable
 from apps.engine.reasons import TradingState
 from apps.engine.values import E8, Filters
@@ -64,6 +64,7 @@ def decide_and_record(
             using=using,
         )
         decision = decide(inputs)
+        refuse_short(prepared, decision)
         return decision_record(
             prepared=prepared,
             inputs=inputs,
@@ -72,6 +73,12 @@ def decide_and_record(
             sequence=controls.sequence,
             using=using,
         )
+
+
+def refuse_short(prepared: Prepared, decision: Decision) -> None:
+    """While ALLOW_SHORT is false nobody sells what the account does not hold, as on a spot exchange."""
+    if decision.ints.sent_lots > 0 and decision.ints.position_after_lots < 0 and not settings.ALLOW_SHORT:
+        raise InvalidInput(f"sells more {prepared.request.symbol} than is held", field="quantity")
 
 
 def refuse_unconfirmed(prepared: Prepared, controls: Controls) -> None:

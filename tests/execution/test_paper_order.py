@@ -143,6 +143,17 @@ def test_the_throttle_counts_orders_of_any_sixty_seconds(market: LiveMarket, loc
     assert buy(local).status_code == 201
 
 
+def test_nobody_sells_what_is_not_held(market: LiveMarket, local: Client, settings: Any) -> None:
+    buy(local, "0.1")
+    before = (Order.objects.count(), audit_head())
+    refused = buy(local, "0.11", side="SELL")
+    assert refused.status_code == 400 and refused.json()["errors"][0]["field"] == "quantity"
+    assert (Order.objects.count(), audit_head()) == before
+    assert buy(local, "0.1", side="SELL").status_code == 201
+    settings.ALLOW_SHORT = True
+    assert buy(local, "0.11", side="SELL").status_code == 201
+
+
 def test_a_kill_refuses_people_too(market: LiveMarket, local: Client) -> None:
     assert buy(local).status_code == 201
     risk.kill_engage(actor="test", reason="drill", ts_ms=CLOSED_MS)
