@@ -106,7 +106,8 @@ def kill_and_restart(var: Path, rounds: int, seed: int) -> None:
             desk.kill()
             traders.join()
             assert traders.failures == []
-            assert traders.audit_ids and traders.order_ids and traders.statuses <= {200, 201, 400, 422}  # 400: a sale of more than is held
+            # 400 is a sale of more than is held.
+            assert traders.audit_ids and traders.order_ids and traders.statuses <= {200, 201, 400, 422}
             assert not any(is_running(pid) for pid in children)
             desk = DeskProcess(var, **SETTINGS)
             require_whole(var, traders)
