@@ -105,6 +105,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("EXCHANGE", "simulated", _one_of("simulated", "binance"), "Where market data comes from."),
     Setting("EXCHANGE_REST_URL", "", _text, "REST base address; empty chooses by EXCHANGE."),
     Setting("EXCHANGE_WS_URL", "", _text, "Stream base address; empty chooses by EXCHANGE."),
+    Setting("EXCHANGE_SECOND_REST_URL", "", _text, "Another REST address that is asked about suspect candles."),
+    Setting("CROSS_CHECK_MINUTES", "15", _positive, "Minutes between comparisons of stored bars with the exchange's."),
     Setting("SIM_SEED", "7", _natural, "Seed of the simulated market."),
     Setting("SIM_PORT", "0", _natural, "Port of the simulated exchange; 0 takes a free one."),
     Setting("HISTORY_BARS", "5000", _positive, "Closed bars fetched per symbol when the desk has none."),

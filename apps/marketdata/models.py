@@ -1,4 +1,4 @@
-"""Rows of the market: symbols, the exchange's rules as revisions, and bars that never change."""
+"""Rows of the market: symbols, the exchange's rules as revisions, bars that never change, and what was amiss."""
 
 from __future__ import annotations
 
@@ -91,3 +91,91 @@ class Bar(AppendOnly):
                 & Q(trades__gte=0),
             ),
         ]
+
+
+class Quarantine(models.Model):
+    """One candle that was not believed: as it came, why, and what became of it.
+
+    `pending` candles wait for a second word. `replaced` ones were wrong and another value is stored in their place,
+    `confirmed` ones were true after all and are stored as they came; `noted` ones were stored without waiting, and
+    `discarded` ones a person has judged wrong. The row never goes away.
+    """
+
+    PENDING, REPLACED, CONFIRMED, NOTED, DISCARDED = "pending", "replaced", "confirmed", "noted", "discarded"
+    STATUSES = (PENDING, REPLACED, CONFIRMED, NOTED, DISCARDED)
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="quarantined")
+    interval = models.CharField(max_length=4)
+    open_time_ms = models.BigIntegerField(null=True, help_text="Null when the candle does not even tell it.")
+    reason = models.CharField(max_length=24)
+    score = models.FloatField(null=True, help_text="How far beyond the rule, in its own unit; null for hard rules.")
+    detail = models.CharField(max_length=240)
+    origin = models.CharField(max_length=8, help_text="stream, rest, import or check.")
+    source = models.CharField(max_length=16)
+    raw = models.TextField(help_text="The payload as it came.")
+    raw_hash = models.CharField(max_length=64)
+    mode = models.CharField(max_length=8, help_text="strict or relaxed, when it was found.")
+    status = models.CharField(max_length=10, choices=[(name, name) for name in STATUSES])
+    replacement = models.TextField(help_text="The value stored instead, as it came; empty while there is none.")
+    replacement_hash = models.CharField(max_length=64)
+    evidence = models.JSONField(default=dict, help_text="Who said what when it was asked again.")
+    attempts = models.PositiveIntegerField(default=0)
+    found_ts_ms = models.BigIntegerField()
+    next_try_ts_ms = models.BigIntegerField(null=True)
+    alerted_ts_ms = models.BigIntegerField(null=True)
+    resolved_ts_ms = models.BigIntegerField(null=True)
+    resolved_by = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = "quarantined candle"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["symbol", "interval", "open_time_ms", "reason", "raw_hash"], name="one_row_per_bad_candle"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["symbol", "interval", "open_time_ms"], name="quarantine_by_time"),
+            models.Index(fields=["status", "found_ts_ms"], name="quarantine_by_status"),
+        ]
+
+
+class QualityCount(models.Model):
+    """How many candles of a series were judged, and how many were accepted at once."""
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="+", db_index=False)
+    interval = models.CharField(max_length=4)
+    checked = models.BigIntegerField(default=0)
+    accepted = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["symbol", "interval"], name="one_quality_count_per_series")]
+
+
+class Gap(models.Model):
+    """A stretch of the grid without stored bars: first_ms <= open < end_ms.
+
+    `open` gaps are still asked for; `filled` ones have come; `absent` bars the exchange itself does not have;
+    in `maintenance` the exchange was known to be closed; `held` bars wait in quarantine.
+    """
+
+    OPEN, FILLED, ABSENT, MAINTENANCE, HELD = "open", "filled", "absent", "maintenance", "held"
+    STATES = (OPEN, FILLED, ABSENT, MAINTENANCE, HELD)
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="gaps", db_index=False)
+    interval = models.CharField(max_length=4)
+    first_ms = models.BigIntegerField()
+    end_ms = models.BigIntegerField()
+    state = models.CharField(max_length=12, choices=[(name, name) for name in STATES])
+    attempts = models.PositiveIntegerField(default=0)
+    found_ts_ms = models.BigIntegerField()
+    next_try_ts_ms = models.BigIntegerField(null=True)
+    resolved_ts_ms = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="gap_is_not_empty", condition=Q(end_ms__gt=F("first_ms"))),
+            models.UniqueConstraint(
+                fields=["symbol", "interval", "first_ms"], condition=~Q(state="filled"), name="one_gap_per_start"
+            ),
+        ]
+        indexes = [models.Index(fields=["symbol", "interval", "state", "first_ms"], name="gap_by_state")]
