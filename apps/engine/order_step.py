@@ -63,7 +63,7 @@ class Draft:
             del self._open[order.order_id]
             self._closed.append(order)
         has_ended_list = own or is_newly_triggered or not order.status.is_open
-        if order.list_id and has_ended_list and order.reason is not OrderReason.LIST_LEG:
+        if order.list_id and has_ended_list and order.reason is not OrderReason.LIST_CANCELED:
             self._end_list(order.list_id, order.order_id)
 
     def cancel(self, order: OpenOrder, reason: OrderReason) -> None:
@@ -78,7 +78,7 @@ class Draft:
     def _end_list(self, list_id: str, winner: str) -> None:
         for other in self.orders():
             if other.list_id == list_id and other.order_id != winner:
-                self.cancel(other, OrderReason.LIST_LEG)
+                self.cancel(other, OrderReason.LIST_CANCELED)
 
 
 def with_fills(order: OpenOrder, fills: Iterable[Fill]) -> OpenOrder:

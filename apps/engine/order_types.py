@@ -75,13 +75,13 @@ class OrderReason(StrEnum):
     FILTER_MARKET_LOT_SIZE = "filter_market_lot_size"
     FILTER_PRICE = "filter_price"
     FILTER_PERCENT_PRICE = "filter_percent_price"
-    PRICE_LIMIT = "price_limit"
-    FILL_OR_KILL = "fill_or_kill"
-    WOULD_MATCH = "would_match"
+    LIMIT_NOT_MET = "limit_not_met"
+    NOT_WHOLE = "not_whole"
+    WOULD_TAKE = "would_take"
     WOULD_TRIGGER = "would_trigger"
     LIST_PRICES = "list_prices"
-    LIST_LEG = "list_leg"
-    CANCEL_REQUESTED = "cancel_requested"
+    LIST_CANCELED = "list_canceled"
+    CANCELED = "canceled"
 
 
 ORDER_REASON_TEXT: dict[OrderReason, str] = {
@@ -98,13 +98,13 @@ ORDER_REASON_TEXT: dict[OrderReason, str] = {
     OrderReason.FILTER_MARKET_LOT_SIZE: "Filter failure: MARKET_LOT_SIZE",
     OrderReason.FILTER_PRICE: "Filter failure: PRICE_FILTER",
     OrderReason.FILTER_PERCENT_PRICE: "Filter failure: PERCENT_PRICE_BY_SIDE",
-    OrderReason.PRICE_LIMIT: "What is left is displayed beyond the limit price; the rest expired.",
-    OrderReason.FILL_OR_KILL: "The displayed depth could not fill the whole order at once.",
-    OrderReason.WOULD_MATCH: "Order would immediately match and take.",
+    OrderReason.LIMIT_NOT_MET: "What is left is displayed beyond the limit price; the rest expired.",
+    OrderReason.NOT_WHOLE: "The displayed depth could not fill the whole order at once.",
+    OrderReason.WOULD_TAKE: "Order would immediately match and take.",
     OrderReason.WOULD_TRIGGER: "Stop price would trigger immediately.",
     OrderReason.LIST_PRICES: "The relationship of the prices for the orders is not correct.",
-    OrderReason.LIST_LEG: "The other leg of the list was filled, triggered or refused.",
-    OrderReason.CANCEL_REQUESTED: "A person or a policy canceled it.",
+    OrderReason.LIST_CANCELED: "The other leg of the list was filled, triggered or refused.",
+    OrderReason.CANCELED: "A person or a policy canceled it.",
 }
 
 
@@ -218,7 +218,7 @@ def market_refusal(order_type: OrderType, side: int, price_ticks: int, stop_tick
     A stop is not refused while no trade is known; it is judged again when it arrives.
     """
     if order_type is OrderType.LIMIT_MAKER and would_match(side, price_ticks, touch):
-        return Refusal("price", OrderReason.WOULD_MATCH, -2010)
+        return Refusal("price", OrderReason.WOULD_TAKE, -2010)
     is_fixed = order_type.has_trigger and order_type is not OrderType.TRAILING_STOP
     if is_fixed and touch.last_ticks > 0 and would_trigger(order_type, side, stop_ticks, touch.last_ticks):
         return Refusal("stop_price", OrderReason.WOULD_TRIGGER, -2010)

@@ -63,7 +63,7 @@ def arrive(
     if order.type.has_trigger and not order.is_triggered:
         return _ended(_armed_or_refused(order, depth), ledger)
     if order.type is OrderType.LIMIT_MAKER and would_match(order.side, order.price_ticks, _touch(depth)):
-        return _ended(_closed(order, OrderStatus.REJECTED, OrderReason.WOULD_MATCH), ledger)
+        return _ended(_closed(order, OrderStatus.REJECTED, OrderReason.WOULD_TAKE), ledger)
     return _match(order, depth, ledger, terms, budget_e8)
 
 
@@ -90,7 +90,7 @@ def on_book(
         if current is None or (current.phase is Phase.TRAVELING and current.due_ms > depth.ts_ms):
             continue
         if is_cancel_due(current, depth.ts_ms):
-            draft.cancel(current, OrderReason.CANCEL_REQUESTED)
+            draft.cancel(current, OrderReason.CANCELED)
         elif current.phase is Phase.RESTING and current.queue_ahead_lots is None and not is_stale(depth, terms):
             draft.put(current._replace(queue_ahead_lots=displayed_at(depth, current.side, current.price_ticks)))
     return draft.step(), ledger
@@ -105,7 +105,7 @@ def on_trade(orders: tuple[OpenOrder, ...], trade: Trade, ledger: Consumption, t
     draft = Draft(orders)
     for order in draft.orders():
         if order.phase is not Phase.TRAVELING and is_cancel_due(order, trade.ts_ms) and draft.now(order) is not None:
-            draft.cancel(order, OrderReason.CANCEL_REQUESTED)
+            draft.cancel(order, OrderReason.CANCELED)
     for order in draft.orders():
         if order.phase is Phase.ARMED and _counts(order, trade) and draft.now(order) is not None:
             draft.put(_watched(order, trade))
@@ -137,7 +137,7 @@ def _match(order: OpenOrder, depth: Depth, ledger: Consumption, terms: OrderTerm
     offers = available(ledger, depth, -order.side)
     taken = _walk(order, offers)
     if order.time_in_force is TimeInForce.FOK and sum(lots for _, lots in taken) < order.open_lots:
-        return _ended(_closed(order, OrderStatus.EXPIRED, OrderReason.FILL_OR_KILL), ledger)
+        return _ended(_closed(order, OrderStatus.EXPIRED, OrderReason.NOT_WHOLE), ledger)
     fills = tuple(fill_of(order, ticks, lots, terms, rule=Rule.DEPTH, is_maker=False) for ticks, lots in taken)
     cost = -sum(settlement(order.side, fill, terms).quote_e8 for fill in fills)
     if order.side == BUY and budget_e8 is not None and cost > budget_e8:
@@ -171,7 +171,7 @@ def _left_over(order: OpenOrder, depth: Depth, offers: list[tuple[int, int]], n_
     if not offers:
         reason = OrderReason.BOOK_EMPTY
     elif n_taken < sum(lots for _, lots in offers):
-        reason = OrderReason.PRICE_LIMIT
+        reason = OrderReason.LIMIT_NOT_MET
     else:
         reason = OrderReason.BOOK_EXHAUSTED
     return _closed(order, OrderStatus.EXPIRED, reason)

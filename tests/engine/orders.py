@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from apps.engine.consumption import Consumption, empty_consumption
+from apps.engine.order_step import Step
 from apps.engine.order_types import BUY, SELL, OrderRequest, OrderType, TimeInForce
 from apps.engine.order_values import Depth, FeeAsset, Fill, OpenOrder, OrderTerms, Trade, open_order
-from apps.engine.resting import Arrival, arrive
+from apps.engine.resting import Arrival, arrive, on_book, on_trade
 from apps.engine.values import Filters
 
 SYMBOL = "BTCUSDT"
@@ -22,6 +23,7 @@ BASE_TERMS = TERMS._replace(fee_asset=FeeAsset.BASE)
 LATENCY_MS = 50
 BOOK_MS = 1_050
 EMPTY = empty_consumption(SYMBOL)
+CASH_E8 = 10**13
 
 MARKET, LIMIT, LIMIT_MAKER = OrderType.MARKET, OrderType.LIMIT, OrderType.LIMIT_MAKER
 STOP_LOSS, STOP_LOSS_LIMIT = OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT
@@ -81,3 +83,26 @@ def rested(given: OpenOrder, book: Depth | None = None) -> OpenOrder:
 def rows(fills: tuple[Fill, ...]) -> list[tuple[Any, ...]]:
     """(order, ticks, lots, fee, rule) of fills."""
     return [(fill.order_id, fill.price_ticks, fill.lots, fill.fee_e8, str(fill.rule)) for fill in fills]
+
+
+def hit(orders: tuple[OpenOrder, ...], *trades: Trade, **rest: object) -> Step:
+    """The orders after trades, one by one; facts of the last one."""
+    step = Step(orders, (), (), (), ())
+    for trade in trades:
+        step = on_trade(step.orders, trade, **{"ledger": EMPTY, "terms": TERMS, **rest})
+    return step
+
+
+def seen(orders: tuple[OpenOrder, ...], book: Depth, cash_e8: int = CASH_E8) -> Step:
+    """The orders after a book, with nothing taken from it before."""
+    return on_book(orders, book, EMPTY, TERMS, cash_e8)[0]
+
+
+def bracket() -> tuple[OpenOrder, ...]:
+    """Sell 10 at 101.00 or, if 99.00 trades, at market. The limit has no queue ahead."""
+    book = depth(asks=((10_001, 30), (10_200, 20)))
+    legs = (
+        sell(LIMIT_MAKER, 10, price=10_100, name="target", oco="l"),
+        sell(STOP_LOSS, 10, stop=9_900, name="stop", number=2, oco="l"),
+    )
+    return seen(legs, book).orders
