@@ -23,8 +23,10 @@ def warm_kernels(observer: Observer, inactive: IntArray1d) -> None:
     observer.regime()
     u = float(philox_uniform_nb(1, 1, 0, 0))
     filters = Filters(1_000_000, 100_000, 0, 0, 0, 0, 0, 0, 0, 1)
-    desk = DeskRecord(1, PRICE_E8, PRICE_E8, PRICE_E8, 0, 10_000, 0, 0, 0, 0, 0, 0, 0)
-    terms = TermsRecord(1, 1, 0, filters.unit_e8, 10, 1, 2_000, 10**9, 5, 525_600, 1, 1, -1, 0, 1, 0.0)
+    nothing = DeskRecord(*([0] * len(DeskRecord._fields)))
+    desk = nothing._replace(ts_ms=1, cash_e8=PRICE_E8, equity_e8=PRICE_E8, high_water_e8=PRICE_E8, mark_ticks=10_000)
+    no_limits = LimitRecord(*([0] * len(LimitRecord._fields)))
+    terms = TermsRecord(1, 1, 0, 0, filters.unit_e8, 10, 1, 2_000, 10**9, 5, 525_600, 1, 1, -1, 0, 1, 0.0)
     levels = np.array([[10_000, 5]], np.int64)
     decide(
         DecisionInputs(
@@ -34,7 +36,7 @@ def warm_kernels(observer: Observer, inactive: IntArray1d) -> None:
             arms=view.arms,
             gates=view.gates,
             desk=desk,
-            limits=LimitRecord(10**15, 10**15, 500, 900_000, 6, 5_000, 80_000, 1, 0, 1, 0, 0),
+            limits=no_limits._replace(max_notional_e8=10**15, symbol_notional_cap_e8=10**15, orders_per_minute=6),
             terms=terms,
             params=observer.settings.params,
             arrival=ArrivalRecord(10_000, 10_000, 0, 0),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from apps.engine.breakers import breakers_nb
 from apps.engine.decision import (
     FLOATS,
     INTS,
@@ -21,9 +22,8 @@ from apps.engine.decision import (
     ViewRecord,
     workspace,
 )
-from apps.engine.desk import UNKNOWN_MARK, DeskRecord, LimitRecord, OrderRecord
+from apps.engine.desk import DeskRecord, LimitRecord, OrderRecord
 from apps.engine.gate import gate_nb
-from apps.engine.guards.rolling_drawdown import drawdown_bps_nb
 from apps.engine.matching import execute_nb
 from apps.engine.plan import judged_ticks_nb, plan_nb
 from apps.engine.portfolio import fee_nb, notional_nb
@@ -43,38 +43,21 @@ _FILTER_MIN_NOTIONAL = int(Reason.FILTER_MIN_NOTIONAL)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def breaker_nb(desk: DeskRecord, limits: LimitRecord, out_i: IntArray1d) -> DeskRecord:
-    """Trip or re-arm the rolling drawdown breaker. Re-arming starts a fresh window, or it would trip again at once."""
-    high_water, until = desk.high_water_e8, desk.breaker_until_ms
-    if desk.unknown & UNKNOWN_MARK == 0:
-        if until > 0 and desk.ts_ms >= until:
-            high_water, until = desk.equity_e8, 0
-            out_i[INTS.is_rearmed] = 1
-        high_water = max(high_water, desk.equity_e8)
-        if until == 0 and drawdown_bps_nb(desk.equity_e8, high_water) > limits.max_drawdown_bps:
-            until = desk.ts_ms + limits.breaker_ms
-            out_i[INTS.is_tripped] = 1
-    out_i[INTS.high_water_e8] = high_water
-    out_i[INTS.breaker_until_ms] = until
-    return DeskRecord(
-        desk.ts_ms, desk.cash_e8, desk.equity_e8, high_water, desk.position_lots, desk.mark_ticks,
-        desk.other_notional_e8, desk.orders_last_minute, desk.trading_state, until, desk.data_age_ms,
-        desk.view_age_ms, desk.unknown,
-    )  # fmt: skip
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
 def order_nb(signed_lots: int, ask_ticks: int, desk: DeskRecord, terms: TermsRecord) -> OrderRecord:
     """The order as guards judge it, counted at full size."""
     side = 1 if signed_lots > 0 else -1
     lots = abs(signed_lots)
-    judged = judged_ticks_nb(side, desk.mark_ticks, ask_ticks)
+    judged = terms.limit_ticks if terms.limit_ticks > 0 else judged_ticks_nb(side, desk.mark_ticks, ask_ticks)
     notional = notional_nb(lots, judged, terms.unit_e8)
     is_opposite = desk.position_lots * side < 0
     reduces = 1 if is_opposite and lots <= abs(desk.position_lots) else 0
     is_flatten = 1 if terms.source == SOURCE_FLATTEN and reduces == 1 else 0
     fee = fee_nb(notional, terms.fee_bps)
-    return OrderRecord(side, lots, terms.remainder_e8, judged, notional, fee, terms.unit_e8, reduces, is_flatten)
+    is_router = 1 if terms.source == SOURCE_ROUTER else 0
+    return OrderRecord(
+        side, lots, terms.remainder_e8, judged, notional, fee, terms.unit_e8, reduces, is_flatten, terms.limit_ticks,
+        is_router,
+    )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -138,7 +121,7 @@ def decide_nb(
 ) -> None:  # fmt: skip
     """One decision, written into the workspace `w`. `bids`, `asks` are (ticks, lots) rows of the arrival book."""
     open_record_nb(view, desk, u, w)
-    desk = breaker_nb(desk, limits, w.out_i)
+    desk = breakers_nb(desk, limits, w.out_i)
     reason, signed_lots = intent_nb(view, arms, gates, desk, limits, terms, params, arrival.ask_ticks, u, w)
     w.out_i[INTS.reason] = reason
     if signed_lots == 0:
@@ -151,6 +134,9 @@ def decide_nb(
     for row in range(w.findings.shape[0]):
         w.out_i[INTS.verdicts] |= w.findings[row, 0] << (2 * row)
     w.out_i[INTS.reason] = reason
+    before = desk.same_buys if order.side > 0 else desk.same_sells
+    if order.is_router == 1 and limits.repeat_orders > 0 and before >= limits.repeat_orders:
+        w.out_i[INTS.is_repeat_tripped] = 1 - desk.is_repeat_latched
     if is_blocked == 1:
         is_filter = reason in (_FILTER_LOT_SIZE, _FILTER_MIN_NOTIONAL)
         w.out_i[INTS.status] = _REJECTED if is_filter else _BLOCKED

@@ -47,12 +47,14 @@ class ViewRecord(NamedTuple):
 class TermsRecord(NamedTuple):
     """The settings and flags a decision is taken under.
 
-    `lots` (signed) and `remainder_e8` are a person's order, `last_signal` the signal of the last order sent.
+    `lots` (signed), `remainder_e8` and `limit_ticks` (0: a market order) are a person's order, `last_signal` is the
+    signal of the last order sent.
     """
 
     source: int
     lots: int
     remainder_e8: int
+    limit_ticks: int
     unit_e8: int
     fee_bps: int
     slippage_scale: int
@@ -93,6 +95,8 @@ _INT_FIELDS = (
     *("judged_ticks", "mark_ticks", "notional_e8", "fee_e8"),
     *("position_before_lots", "position_after_lots", "cash_before_e8", "cash_after_e8"),
     *("equity_before_e8", "equity_after_e8", "high_water_e8", "breaker_until_ms", "is_tripped", "is_rearmed"),
+    *("day_index", "day_start_e8", "is_day_latched", "is_day_tripped"),
+    *("peak_e8", "is_hard_latched", "is_hard_tripped", "is_repeat_tripped"),
     *("verdicts", "unknown", "rehearsal_lots", "rehearsal_filled_lots", "rehearsal_notional_e8"),
 )
 _FLOAT_FIELDS = ("u", "signal", "expected_reward", "width", "sigmoid", "propensity")

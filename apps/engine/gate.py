@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import njit
 
-from apps.engine.desk import OrderRecord
+from apps.engine.desk import UNKNOWN_DATA, UNKNOWN_MARK, OrderRecord
 from apps.engine.guards import GUARDS, Guard
 from apps.engine.guards.base import ALLOW, DENY, HALT, REDUCE
 from apps.engine.reasons import Reason
@@ -18,6 +18,7 @@ GATE_GUARDS: tuple[Guard, ...] = tuple(sorted(GUARDS, key=lambda guard: guard.na
 N_GUARDS = len(GATE_GUARDS)
 FINDING_WIDTH = 4
 _NONE = int(Reason.NONE)
+_DATA_STALE = int(Reason.DATA_STALE)
 
 
 def compose_chain(guards: Iterable[Guard], *, is_cached: bool = False) -> Callable[..., Any]:
@@ -44,7 +45,10 @@ _REDUCE_REASONS = tuple(int(guard.reduce_reason) for guard in GATE_GUARDS)
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def worst_row_nb(order: OrderRecord, findings: IntArray2d) -> int:
-    """The first row, in name order, among those with the worst verdict that blocks this order; -1 when none does."""
+    """The row with the worst verdict that blocks this order; -1 when none does.
+
+    Among equals a guard that could read its inputs goes before one that could not, then the name decides.
+    """
     worst, worst_row = ALLOW, -1
     for row in range(findings.shape[0]):
         verdict = findings[row, 0]
@@ -53,7 +57,8 @@ def worst_row_nb(order: OrderRecord, findings: IntArray2d) -> int:
             or (verdict == REDUCE and order.reduces_risk == 0)
             or (verdict == HALT and order.is_flatten == 0)
         )
-        if is_blocking and verdict > worst:
+        is_clearer = verdict == worst and findings[worst_row, 3] == 1 and findings[row, 3] == 0
+        if is_blocking and (verdict > worst or is_clearer):
             worst, worst_row = verdict, row
     return worst_row
 
@@ -65,4 +70,6 @@ def gate_nb(desk: Any, order: OrderRecord, limits: Any, out: IntArray2d) -> tupl
     row = worst_row_nb(order, out)
     if row < 0:
         return 0, _NONE
+    if out[row, 0] == DENY and out[row, 3] == 1 and desk.unknown & (UNKNOWN_MARK | UNKNOWN_DATA):
+        return 1, _DATA_STALE  # what every cap lacks then is a price
     return 1, (_REDUCE_REASONS[row] if out[row, 0] == REDUCE else _REASONS[row])

@@ -9,62 +9,96 @@ from numba import njit
 
 from apps.engine.decision import FLOATS, INTS, Workspace
 from apps.engine.desk import UNKNOWN_MARK, DeskRecord
+from apps.engine.trips import N_TRIP, OPEN, TRIP_EXIT_MS, trip_nb
 from apps.engine.values import Array1d, IntArray1d, IntArray2d
 
 MAX_WINDOW = 512
 MAX_RATE = 64
+MAX_CLOSED = 64
 
 
 class BookState(NamedTuple):
-    """The account of a run; arrays so that kernels can change it. `totals` is (cash, breaker until, window length)."""
+    """The account of a run; arrays so that kernels can change it. `totals` has the columns TOTAL_*.
+
+    `trips` holds per symbol what `trip_nb` keeps of its open and closed round trips.
+    """
 
     totals: IntArray1d
     positions: IntArray1d
+    trips: IntArray2d
+    closed_times: IntArray2d
+    closed_profits: IntArray2d
     last_signals: Array1d
     marks: IntArray1d
     mark_index: IntArray1d
     window: IntArray1d
     order_times: IntArray2d
+    order_sides: IntArray2d
+    repeat_latched: IntArray1d
     due: IntArray1d
 
 
 TOTAL_CASH, TOTAL_BREAKER, TOTAL_WINDOW = 0, 1, 2
+TOTAL_DAY, TOTAL_DAY_START, TOTAL_DAY_LATCHED, TOTAL_PEAK, TOTAL_HARD_LATCHED = 3, 4, 5, 6, 7
+N_TOTALS = 8
 
 
 def book_state(n_symbols: int, cash_e8: int) -> BookState:
     """A fresh account, flat, with no mark yet."""
+    totals = np.zeros(N_TOTALS, np.int64)
+    totals[TOTAL_CASH] = cash_e8
     return BookState(
-        totals=np.array([cash_e8, 0, 0], np.int64),
+        totals=totals,
         positions=np.zeros(n_symbols, np.int64),
+        trips=np.zeros((n_symbols, N_TRIP), np.int64),
+        closed_times=np.zeros((n_symbols, MAX_CLOSED), np.int64),
+        closed_profits=np.zeros((n_symbols, MAX_CLOSED), np.int64),
         last_signals=np.zeros(n_symbols),
         marks=np.zeros(n_symbols, np.int64),
         mark_index=np.full(n_symbols, -1, np.int64),
         window=np.zeros(MAX_WINDOW, np.int64),
         order_times=np.zeros((n_symbols, MAX_RATE), np.int64),
+        order_sides=np.zeros((n_symbols, MAX_RATE), np.int64),
+        repeat_latched=np.zeros(n_symbols, np.int64),
         due=np.zeros(n_symbols, np.int64),
     )
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def orders_within_nb(times: IntArray1d, ts_ms: int) -> int:
-    """Orders later than ts - 60 s, those of a clock that was stepped back included; unused places hold 0."""
+def orders_within_nb(times: IntArray1d, sides: IntArray1d, side: int, ts_ms: int) -> int:
+    """Orders later than ts - 60 s, those of a clock that was stepped back included; unused places hold 0.
+
+    `side` 0 counts both sides.
+    """
     count = 0
     for j in range(times.shape[0]):
-        if times[j] > ts_ms - 60_000 and times[j] > 0:
+        if times[j] > ts_ms - 60_000 and times[j] > 0 and (side == 0 or sides[j] == side):
             count += 1
     return count
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def closed_within_nb(times: IntArray1d, profits: IntArray1d, after_ms: int) -> tuple[int, int]:
+    """(number, summed profit in bps) of the round trips that closed later than `after_ms`."""
+    count, total = 0, 0
+    for j in range(times.shape[0]):
+        if times[j] > after_ms and times[j] > 0:
+            count += 1
+            total += profits[j]
+    return count, total
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def desk_of_nb(
-    book: BookState, units: IntArray1d, s: int, bar_index: int, ts_ms: int, window_limit: int, view_age_ms: int
-) -> DeskRecord:
+    book: BookState, units: IntArray1d, s: int, bar_index: int, ts_ms: int, window_limit: int, lookback_ms: int,
+    view_age_ms: int,
+) -> DeskRecord:  # fmt: skip
     """The desk as symbol `s` meets it when bar `bar_index` has closed.
 
     A position without this bar cannot be marked: it is left out of the sums, and the desk says so.
     """
-    cash = book.totals[TOTAL_CASH]
-    equity, other, unknown = cash, 0, 0
+    t = book.totals
+    equity, other, unknown = t[TOTAL_CASH], 0, 0
     for j in range(book.positions.shape[0]):
         if book.mark_index[j] != bar_index:
             if book.positions[j] != 0 or j == s:
@@ -75,33 +109,68 @@ def desk_of_nb(
         if j != s:
             other += abs(value)
     high_water = equity
-    n = book.totals[TOTAL_WINDOW]
+    n = t[TOTAL_WINDOW]
     for j in range(max(0, n - window_limit), n):
         high_water = max(high_water, book.window[j % MAX_WINDOW])
+    times, sides = book.order_times[s], book.order_sides[s]
+    closed, profit = closed_within_nb(book.closed_times[s], book.closed_profits[s], ts_ms - lookback_ms)
+    exit_ms = book.trips[s, TRIP_EXIT_MS]
+    since_exit_ms = ts_ms - exit_ms if exit_ms > 0 else -1
     return DeskRecord(
-        ts_ms, cash, equity, high_water, book.positions[s], book.marks[s], other,
-        orders_within_nb(book.order_times[s], ts_ms), 0, book.totals[TOTAL_BREAKER], 0, view_age_ms, unknown,
+        ts_ms, t[TOTAL_CASH], equity, high_water, book.positions[s], book.marks[s], other,
+        orders_within_nb(times, sides, 0, ts_ms), 0, t[TOTAL_BREAKER], 0, view_age_ms, unknown, 0, 0, 0, 0, 0, 0,
+        t[TOTAL_DAY], t[TOTAL_DAY_START], t[TOTAL_DAY_LATCHED], t[TOTAL_PEAK], t[TOTAL_HARD_LATCHED],
+        orders_within_nb(times, sides, 1, ts_ms), orders_within_nb(times, sides, -1, ts_ms), book.repeat_latched[s],
+        since_exit_ms, closed, profit, -1, 0,
     )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def oldest_nb(times: IntArray1d) -> int:
+    """The place of the smallest time; unused places come first."""
+    oldest = 0
+    for j in range(times.shape[0]):
+        if times[j] < times[oldest]:
+            oldest = j
+    return oldest
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def settle_latches_nb(book: BookState, s: int, out: IntArray1d) -> None:
+    """Keep what the breakers have moved."""
+    t = book.totals
+    t[TOTAL_BREAKER] = out[INTS.breaker_until_ms]
+    t[TOTAL_DAY] = out[INTS.day_index]
+    t[TOTAL_DAY_START] = out[INTS.day_start_e8]
+    t[TOTAL_DAY_LATCHED] = out[INTS.is_day_latched]
+    t[TOTAL_PEAK] = out[INTS.peak_e8]
+    t[TOTAL_HARD_LATCHED] = out[INTS.is_hard_latched]
+    if out[INTS.is_rearmed] == 1:
+        t[TOTAL_WINDOW] = 0
+    if out[INTS.is_repeat_tripped] == 1:
+        book.repeat_latched[s] = 1
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def settle_nb(book: BookState, s: int, ts_ms: int, w: Workspace) -> None:
     """Carry a decision's outputs into the account."""
     out = w.out_i
+    settle_latches_nb(book, s, out)
+    flow = out[INTS.cash_after_e8] - book.totals[TOTAL_CASH]
     book.totals[TOTAL_CASH] = out[INTS.cash_after_e8]
-    book.positions[s] = out[INTS.position_after_lots]
-    book.totals[TOTAL_BREAKER] = out[INTS.breaker_until_ms]
-    if out[INTS.is_rearmed] == 1:
-        book.totals[TOTAL_WINDOW] = 0
     if out[INTS.sent_lots] > 0:
         book.last_signals[s] = w.out_f[FLOATS.signal]
-        times = book.order_times[s]
-        oldest = 0
-        for j in range(times.shape[0]):
-            if times[j] < times[oldest]:
-                oldest = j
-        times[oldest] = ts_ms
+        place = oldest_nb(book.order_times[s])
+        book.order_times[s, place] = ts_ms
+        book.order_sides[s, place] = out[INTS.side]
     if out[INTS.filled_lots] > 0:
+        after = out[INTS.position_after_lots]
+        profit = trip_nb(book.trips[s], book.positions[s], after, flow, out[INTS.notional_e8], ts_ms)
+        if profit != OPEN:
+            place = oldest_nb(book.closed_times[s])
+            book.closed_times[s, place] = ts_ms
+            book.closed_profits[s, place] = profit
         n = book.totals[TOTAL_WINDOW]
         book.window[n % MAX_WINDOW] = out[INTS.equity_after_e8]
         book.totals[TOTAL_WINDOW] = n + 1
+    book.positions[s] = out[INTS.position_after_lots]

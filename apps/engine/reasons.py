@@ -57,10 +57,25 @@ class Reason(IntEnum):
     FILTER_LOT_SIZE = 28
     FREE_BALANCE = 29
     DRAWDOWN = 30
+    HARD_DRAWDOWN = 31
+    DAILY_LOSS = 32
+    REPEATED_ORDERS = 33
+    PRICE_COLLAR = 34
+    MAX_ORDER = 35
+    FILTERS_STALE = 36
+    SELF_CROSS = 37
+    COOLDOWN = 38
+    STOPLOSS_GUARD = 39
     BOOK_EXHAUSTED = 40
     BOOK_EMPTY = 41
     NEXT_BAR_MISSING = 42
     PARTICIPATION_CAP = 43
+    LOW_PROFIT = 44
+    WOULD_TAKE = 45
+    NOT_WHOLE = 46
+    LIMIT_NOT_MET = 47
+    CANCELED = 48
+    LIST_CANCELED = 49
     KILL_SWITCH = 50
 
     @property
@@ -91,6 +106,21 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.FILTER_LOT_SIZE: "Filter failure: LOT_SIZE.",
     Reason.FREE_BALANCE: "The account has insufficient balance for the requested action.",
     Reason.DRAWDOWN: "The rolling drawdown breaker is tripped.",
+    Reason.HARD_DRAWDOWN: "Equity has fallen too far from its peak; the desk only reduces until a person releases it.",
+    Reason.DAILY_LOSS: "The day has lost more than its limit; the desk only reduces until the next UTC day.",
+    Reason.REPEATED_ORDERS: "The same order was sent too often in 60 seconds; a person must release the router.",
+    Reason.PRICE_COLLAR: "The order could fill too far from the market.",
+    Reason.MAX_ORDER: "The order exceeds MAX_ORDER_NOTIONAL.",
+    Reason.FILTERS_STALE: "The exchange's rules for this symbol have not been confirmed for too long.",
+    Reason.SELF_CROSS: "The order would match one of our own resting orders.",
+    Reason.COOLDOWN: "The symbol cools down after its last exit.",
+    Reason.STOPLOSS_GUARD: "Too many exits by a stop; the symbol is paused.",
+    Reason.LOW_PROFIT: "The symbol's closed trades earned too little; it is locked for a while.",
+    Reason.WOULD_TAKE: "Order would immediately match and take.",
+    Reason.NOT_WHOLE: "Fill-or-kill: the displayed depth does not fill the whole order.",
+    Reason.LIMIT_NOT_MET: "Nothing was offered within the limit price; the order expired.",
+    Reason.CANCELED: "The order was canceled.",
+    Reason.LIST_CANCELED: "The other leg of its OCO was filled or triggered.",
     Reason.BOOK_EXHAUSTED: "The displayed depth ended before the order did; the rest expired.",
     Reason.BOOK_EMPTY: "There was nothing to match against.",
     Reason.NEXT_BAR_MISSING: "The next bar never came, so the order expired.",

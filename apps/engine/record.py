@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from apps.engine.codec import MAX_INTEGER, float_from, float_text
+from apps.engine.codec import MAX_INTEGER, canonical_bytes, float_from, float_text, parse_canonical, sha256_hex
 from apps.engine.decide import decide, no_view
 from apps.engine.decision import ArrivalRecord, Decision, DecisionInputs, Draw, TermsRecord
 from apps.engine.desk import DeskRecord, LimitRecord
@@ -40,9 +40,11 @@ __all__ = [
     "context_section",
     "inputs_back",
     "inputs_out",
+    "inputs_whole",
     "null_reasons",
     "replay",
     "sections",
+    "settings_bytes",
 ]
 
 
@@ -64,9 +66,14 @@ def _float_names(kind: Any) -> frozenset[str]:
 
 
 def _out(record: Any) -> dict[str, Any]:
+    """The fields of a record. A count of 0 is left out: most are, and 20 guards' inputs would swell every record."""
     floats = _float_names(record.__class__)
     fields = record._asdict().items()
-    return {name: float_text(value) if name in floats else _int_out(name, int(value)) for name, value in fields}
+    return {
+        name: float_text(value) if name in floats else _int_out(name, int(value))
+        for name, value in fields
+        if name in floats or value != 0
+    }
 
 
 def _int_out(name: str, value: int) -> int | str:
@@ -94,17 +101,22 @@ def as_recorded(inputs: DecisionInputs, decision: Decision) -> DecisionInputs:
     return replace(inputs, bids=inputs.bids[:TOP_LEVELS], asks=inputs.asks[:TOP_LEVELS])
 
 
+def settings_bytes(inputs: DecisionInputs) -> bytes:
+    """What seldom changes between decisions, as the snapshot that their records name: limits, router, filters."""
+    return canonical_bytes(
+        {"limits": _out(inputs.limits), "router": _out(inputs.params), "filters": _out(inputs.filters)}
+    )
+
+
 def inputs_out(inputs: DecisionInputs) -> dict[str, Any]:
-    """The inputs of a decision as JSON values; the view is named by its snapshot's hash."""
+    """The inputs of a decision as JSON values; the view and the settings are named by the hash of their snapshots."""
     return {
         "symbol": inputs.symbol,
         "snapshot": inputs.snapshot,
+        "settings": sha256_hex(settings_bytes(inputs)),
         "desk": _out(inputs.desk),
-        "limits": _out(inputs.limits),
         "terms": _out(inputs.terms),
-        "router": _out(inputs.params),
         "arrival": _out(inputs.arrival),
-        "filters": _out(inputs.filters),
         "draw": _out(inputs.draw),
         "book_seen": {
             "ts_ms": inputs.seen_ts_ms,
@@ -119,8 +131,27 @@ def inputs_out(inputs: DecisionInputs) -> dict[str, Any]:
     }
 
 
+_SECTIONS: dict[str, Any] = {
+    "desk": DeskRecord,
+    "limits": LimitRecord,
+    "terms": TermsRecord,
+    "router": RouterParams,
+    "arrival": ArrivalRecord,
+    "filters": Filters,
+    "draw": Draw,
+}
+
+
+def inputs_whole(fields: dict[str, Any], load_snapshot: Callable[[str], bytes]) -> dict[str, Any]:
+    """Recorded inputs with their settings and with the zeros that were left out."""
+    whole = {**parse_canonical(load_snapshot(fields["settings"])), **fields}
+    zeros = {name: dict.fromkeys(kind._fields, 0) for name, kind in _SECTIONS.items()}
+    return {**whole, **{name: {**zeros[name], **whole[name]} for name in _SECTIONS}}
+
+
 def inputs_back(fields: dict[str, Any], load_snapshot: Callable[[str], bytes]) -> tuple[DecisionInputs, View | None]:
     """The inputs and the view they name. The uniform is drawn anew from its key, not read."""
+    fields = inputs_whole(fields, load_snapshot)
     view = view_from_snapshot(load_snapshot(fields["snapshot"])) if fields["snapshot"] else None
     record, arms, gates = (view.record, view.arms, view.gates) if view else no_view()
     draw: Draw = _back(Draw, fields["draw"])

@@ -85,7 +85,7 @@ def view_record_nb(core: CoreState, interval_ms: int) -> ViewRecord:
 @njit(cache=True, error_model="numpy", nogil=True)
 def terms_of_nb(base: TermsRecord, unit_e8: int, last_signal: float) -> TermsRecord:
     return TermsRecord(
-        base.source, base.lots, base.remainder_e8, unit_e8, base.fee_bps, base.slippage_scale,
+        base.source, base.lots, base.remainder_e8, base.limit_ticks, unit_e8, base.fee_bps, base.slippage_scale,
         base.rebalance_band_bps, base.weight_e9, base.horizon_bars, base.bars_per_year, base.is_execution_on,
         base.is_router_on, base.fallback_arm, base.rehearsal_bps, base.fill_kind, last_signal,
     )  # fmt: skip
@@ -95,7 +95,10 @@ def terms_of_nb(base: TermsRecord, unit_e8: int, last_signal: float) -> TermsRec
 def limits_of_nb(base: LimitRecord, rules: IntArray1d) -> LimitRecord:
     return LimitRecord(
         base.max_notional_e8, base.symbol_notional_cap_e8, base.max_drawdown_bps, base.breaker_ms,
-        base.orders_per_minute, base.stale_after_ms, base.view_stale_after_ms,
+        base.orders_per_minute, base.stale_after_ms, base.view_stale_after_ms, base.hard_drawdown_bps,
+        base.daily_loss_bps, base.repeat_orders, base.collar_bps, base.order_cap_e8, base.filters_stale_after_ms,
+        base.allow_short, base.cooldown_ms, base.stop_guard_trades, base.stop_guard_pause_ms, base.low_profit_trades,
+        base.low_profit_bps, base.low_profit_pause_ms,
         rules[0], rules[1], rules[2], rules[3], rules[4],
     )  # fmt: skip
 
@@ -104,12 +107,12 @@ def limits_of_nb(base: LimitRecord, rules: IntArray1d) -> LimitRecord:
 def commit_nb(
     s: int, i: int, core: CoreState, tables: RunTables, book: BookState, units: IntArray1d, rules: IntArray2d,
     limits: LimitRecord, terms: TermsRecord, params: RouterParams, seed: int, symbol_ids: IntArray1d,
-    interval_ms: int, window_limit: int, empty: IntArray2d, w: Workspace,
+    interval_ms: int, window_limit: int, lookback_ms: int, empty: IntArray2d, w: Workspace,
 ) -> None:  # fmt: skip
     """Decide on the view of the bar before step i and fill at bar i's open."""
     bar_index = core.scalars_i[S_LAST_INDEX]
     ts_ms = (bar_index + 1) * interval_ms
-    desk = desk_of_nb(book, units, s, bar_index, ts_ms, window_limit, 0)
+    desk = desk_of_nb(book, units, s, bar_index, ts_ms, window_limit, lookback_ms, 0)
     is_next = tables.present[s, i] == 1
     arrival = ArrivalRecord(0, 0, tables.open_ticks[s, i] if is_next else 0, tables.volume_lots[s, i] if is_next else 0)
     u = philox_uniform_nb(seed, symbol_ids[s], bar_index * interval_ms, 0)
@@ -124,7 +127,8 @@ def commit_nb(
 def run_nb(
     stacked: CoreState, tables: RunTables, book: BookState, units: IntArray1d, rules: IntArray2d, limits: LimitRecord,
     terms: TermsRecord, params: RouterParams, seed: int, symbol_ids: IntArray1d, interval_ms: int,
-    window_limit: int, warm_ups: IntArray1d, inactive: IntArray1d, is_bocpd: int, empty: IntArray2d, w: Workspace,
+    window_limit: int, lookback_ms: int, warm_ups: IntArray1d, inactive: IntArray1d, is_bocpd: int,
+    empty: IntArray2d, w: Workspace,
     out_i: IntArray2d, out_f: Array2d, out_p: Array2d, out_symbol: IntArray1d, equity: IntArray1d,
 ) -> int:  # fmt: skip
     """The loop over steps and symbols; answers the number of decisions written."""
@@ -135,7 +139,7 @@ def run_nb(
                 core = core_of_nb(stacked, s)
                 commit_nb(
                     s, i, core, tables, book, units, rules, limits, terms, params, seed, symbol_ids, interval_ms,
-                    window_limit, empty, w,
+                    window_limit, lookback_ms, empty, w,
                 )  # fmt: skip
                 out_i[n_decisions] = w.out_i
                 out_f[n_decisions] = w.out_f
@@ -161,13 +165,17 @@ def run_nb(
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run needs besides bars and observers; the exchange's rules come from the filters."""
+    """What a run needs besides bars and observers; the exchange's rules come from the filters.
+
+    `window_trades` is the rolling breaker's, `lookback_ms` that of the protections on closed trades.
+    """
 
     seed: int
     initial_cash_e8: int
     limits: LimitRecord
     terms: TermsRecord
     window_trades: int
+    lookback_ms: int
 
 
 @dataclass(frozen=True)
@@ -220,6 +228,7 @@ def run(
         np.array([rules_of(f) for f in filters], np.int64), settings.limits, settings.terms,
         observers[0].settings.params, settings.seed,
         np.array([symbol_id(o.settings.symbol) for o in observers], np.int64), interval_ms, settings.window_trades,
+        settings.lookback_ms,
         observers[0].warm_ups, inactive, int(is_bocpd), np.zeros((0, 2), np.int64), w, out_i, out_f, out_p,
         out_symbol, equity,
     )  # fmt: skip

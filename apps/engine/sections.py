@@ -165,14 +165,14 @@ def _sizing(inputs: DecisionInputs, decision: Decision) -> dict[str, Any] | None
 
 
 def _guards(decision: Decision) -> list[dict[str, Any]]:
+    """Every guard's verdict with what it compared; a guard that could not read its input says so."""
     return [
         {
             "name": guard.name,
             "verdict": Verdict(finding[0]).name,
             "observed": str(finding[1]),
             "limit": str(finding[2]),
-            "unit": guard.unit,
-            "is_unknown": bool(finding[3]),
+            **({"is_unknown": True} if finding[3] else {}),
         }
         for guard, finding in zip(GATE_GUARDS, decision.findings, strict=False)
     ]

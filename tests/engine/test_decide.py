@@ -109,6 +109,22 @@ ENDS = [
     ({"desk": build_desk(view_age_ms=-1)}, Status.BLOCKED, Reason.NO_MARKET_VIEW),
     ({"desk": build_desk(cash_e8=10**12)}, Status.BLOCKED, Reason.FREE_BALANCE),
     ({"desk": build_desk(breaker_until_ms=2**60)}, Status.BLOCKED, Reason.DRAWDOWN),
+    ({"limits": build_limits(hard_drawdown_bps=900), "desk": build_desk(is_hard_latched=1)}, Status.BLOCKED,
+     Reason.HARD_DRAWDOWN),
+    ({"desk": build_desk(is_day_latched=1)}, Status.BLOCKED, Reason.DAILY_LOSS),
+    ({"desk": build_desk(same_buys=20)}, Status.BLOCKED, Reason.REPEATED_ORDERS),
+    ({"arrival": ArrivalRecord(BID, 2 * MARK, 0, 0),
+      "limits": build_limits(symbol_notional_cap_e8=10**14, order_cap_e8=0)}, Status.BLOCKED, Reason.PRICE_COLLAR),
+    ({"limits": build_limits(order_cap_e8=10**12)}, Status.BLOCKED, Reason.MAX_ORDER),
+    ({"desk": build_desk(filters_age_ms=86_400_001)}, Status.BLOCKED, Reason.FILTERS_STALE),
+    ({"desk": build_desk(own_ask_ticks=ASK)}, Status.BLOCKED, Reason.SELF_CROSS),
+    ({"desk": build_desk(since_exit_ms=5), "limits": build_limits(cooldown_ms=6)}, Status.BLOCKED, Reason.COOLDOWN),
+    ({"desk": build_desk(stop_exits=2, since_stop_ms=5),
+      "limits": build_limits(stop_guard_trades=2, stop_guard_pause_ms=6)}, Status.BLOCKED, Reason.STOPLOSS_GUARD),
+    ({"desk": build_desk(closed_trades=2, closed_profit_bps=-9, since_exit_ms=5),
+      "limits": build_limits(low_profit_trades=2, low_profit_bps=0, low_profit_pause_ms=6)}, Status.BLOCKED,
+     Reason.LOW_PROFIT),
+    ({"desk": build_desk(unknown=UNKNOWN_MARK)}, Status.BLOCKED, Reason.DATA_STALE),
     ({"limits": build_limits(max_order_notional_e8=10**12)}, Status.REJECTED, Reason.FILTER_MIN_NOTIONAL),
     ({"limits": build_limits(max_lots=1_000)}, Status.REJECTED, Reason.FILTER_LOT_SIZE),
     ({"asks": levels((ASK, 5))}, Status.PARTIAL, Reason.BOOK_EXHAUSTED),
@@ -130,8 +146,10 @@ def test_how_a_decision_ends(changes: dict[str, Any], status: Status, reason: Re
 
 
 def test_every_reason_can_be_reached() -> None:
-    """The rest has a test of its own below; the kill switch speaks through the trading state."""
+    """The rest has a test of its own below; the kill switch speaks through the trading state, and
+    what open orders say has its tests in test_resting."""
     apart = {Reason.CASH_CHOSEN, Reason.NEXT_BAR_MISSING, Reason.PARTICIPATION_CAP, Reason.KILL_SWITCH}
+    apart |= {Reason.WOULD_TAKE, Reason.NOT_WHOLE, Reason.LIMIT_NOT_MET, Reason.CANCELED, Reason.LIST_CANCELED}
     assert {reason for _, _, reason in ENDS} == set(Reason) - apart
     assert {status for _, status, _ in ENDS} == set(Status)
 

@@ -13,7 +13,9 @@ def test_the_columns_of_a_decision() -> None:
         "ts_ms", "bar_open_ms", "bar_index", "attempt", "status", "reason", "arm", "side", "base_e8", "target_lots",
         "requested_lots", "sent_lots", "filled_lots", "n_fills", "judged_ticks", "mark_ticks", "notional_e8", "fee_e8",
         "position_before_lots", "position_after_lots", "cash_before_e8", "cash_after_e8", "equity_before_e8",
-        "equity_after_e8", "high_water_e8", "breaker_until_ms", "is_tripped", "is_rearmed", "verdicts", "unknown",
+        "equity_after_e8", "high_water_e8", "breaker_until_ms", "is_tripped", "is_rearmed",
+        "day_index", "day_start_e8", "is_day_latched", "is_day_tripped", "peak_e8", "is_hard_latched",
+        "is_hard_tripped", "is_repeat_tripped", "verdicts", "unknown",
         "rehearsal_lots", "rehearsal_filled_lots", "rehearsal_notional_e8",
     )  # fmt: skip
     assert DECISION_FLOATS.names == ("u", "signal", "expected_reward", "width", "sigmoid", "propensity")
@@ -32,7 +34,11 @@ def test_reason_codes_are_permanent() -> None:
         "NO_ADMISSIBLE_ARM": 6, "EXECUTION_OFF": 7, "NUMERIC_FAULT": 8, "NOTHING_TO_FLATTEN": 9, "TRADING_HALTED": 20,
         "REDUCE_ONLY": 21, "GLOBAL_CAP": 22, "SYMBOL_CAP": 23, "ORDER_RATE": 24, "DATA_STALE": 25,
         "NO_MARKET_VIEW": 26, "FILTER_MIN_NOTIONAL": 27, "FILTER_LOT_SIZE": 28, "FREE_BALANCE": 29, "DRAWDOWN": 30,
-        "BOOK_EXHAUSTED": 40, "BOOK_EMPTY": 41, "NEXT_BAR_MISSING": 42, "PARTICIPATION_CAP": 43, "KILL_SWITCH": 50,
+        "HARD_DRAWDOWN": 31, "DAILY_LOSS": 32, "REPEATED_ORDERS": 33, "PRICE_COLLAR": 34, "MAX_ORDER": 35,
+        "FILTERS_STALE": 36, "SELF_CROSS": 37, "COOLDOWN": 38, "STOPLOSS_GUARD": 39,
+        "BOOK_EXHAUSTED": 40, "BOOK_EMPTY": 41, "NEXT_BAR_MISSING": 42, "PARTICIPATION_CAP": 43,
+        "LOW_PROFIT": 44, "WOULD_TAKE": 45, "NOT_WHOLE": 46, "LIMIT_NOT_MET": 47, "CANCELED": 48,
+        "LIST_CANCELED": 49, "KILL_SWITCH": 50,
     }  # fmt: skip
 
 

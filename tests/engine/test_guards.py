@@ -276,12 +276,17 @@ DESKS = st.fixed_dictionaries(
         "data_age_ms": st.one_of(st.integers(-5, 10_000), INT64),
         "view_age_ms": st.one_of(st.integers(-5, 100), INT64),
         "unknown": st.one_of(st.just(0), st.integers(0, 31)),
+        **{name: INT64 for name in ("filters_age_ms", "day_start_e8", "peak_e8", "since_exit_ms", "closed_profit_bps")},
+        **{name: st.one_of(st.just(0), INT64) for name in ("is_day_latched", "is_hard_latched", "is_repeat_latched")},
+        **{name: st.one_of(st.just(0), st.integers(-5, 10**9)) for name in ("open_buy_lots", "open_sell_lots")},
+        **{name: st.one_of(st.just(0), st.integers(-5, 10**15)) for name in ("locked_cash_e8", "same_buys")},
     },
 ).map(lambda changes: build_desk(**changes))
 LIMITS = st.fixed_dictionaries(
     {}, optional={name: INT64 for name in LimitRecord._fields if name not in {"breaker_ms", "lot_multiple"}}
 ).map(lambda changes: GENEROUS._replace(**changes))
-GENEROUS = LimitRecord(2**63 - 1, 2**63 - 1, 2**63 - 1, 0, 2**63 - 1, 2**63 - 1, 2**63 - 1, 0, 0, 1, 0, 0)
+# Every cap is out of reach, shorts are allowed, no protection is on.
+GENEROUS = LimitRecord(*([2**63 - 1] * 3), 0, *([2**63 - 1] * 9), 1, *([0] * 6), 0, 0, 1, 0, 0)
 TERMS = st.builds(
     lambda unit, fee: build_terms(unit_e8=unit, fee_bps=fee), st.one_of(st.integers(1, 10**9), INT64),
     st.integers(0, 9_999),
@@ -304,14 +309,22 @@ def test_no_accepted_order_breaks_a_rule_in_exact_arithmetic(
         return
     event("accepted")
     price, unit = order.price_ticks, terms.unit_e8
-    after = abs(desk.position_lots + signed_lots) * price * unit
+    longest = desk.position_lots + desk.open_buy_lots + max(0, signed_lots)
+    shortest = desk.position_lots - desk.open_sell_lots + min(0, signed_lots)
+    after = max(abs(longest), abs(shortest)) * max(price, desk.mark_ticks) * unit
     notional = abs(signed_lots) * price * unit
     fee = -(-notional * terms.fee_bps // 10_000)
     assert desk.unknown == 0 and desk.trading_state == 0 and price > 0 and unit > 0
     assert 0 <= desk.data_age_ms <= limits.stale_after_ms and 0 <= desk.view_age_ms <= limits.view_stale_after_ms
     assert after <= limits.symbol_notional_cap_e8 and after + desk.other_notional_e8 <= limits.max_notional_e8
     assert (order.notional_e8, order.fee_e8) == (notional, fee) and notional < MAX_NOTIONAL_E8
-    assert notional + fee <= desk.cash_e8 if signed_lots > 0 else fee <= desk.cash_e8 + notional
+    assert notional + fee <= desk.cash_e8 - desk.locked_cash_e8 if signed_lots > 0 else fee <= desk.cash_e8 + notional
+    assert signed_lots > 0 or limits.allow_short or -signed_lots <= desk.position_lots - desk.open_sell_lots
+    assert min(desk.open_buy_lots, desk.open_sell_lots) >= 0 and (signed_lots < 0 or desk.locked_cash_e8 >= 0)
+    assert desk.is_day_latched == 0 and desk.is_hard_latched == 0
+    assert limits.order_cap_e8 == 0 or notional <= limits.order_cap_e8
+    assert limits.filters_stale_after_ms == 0 or 0 <= desk.filters_age_ms <= limits.filters_stale_after_ms
+    assert limits.cooldown_ms <= 0 or not 0 <= desk.since_exit_ms < limits.cooldown_ms
     assert 0 <= desk.orders_last_minute < limits.orders_per_minute
     assert desk.ts_ms >= desk.breaker_until_ms and desk.other_notional_e8 >= 0
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.engine.codec import canonical_bytes, parse_canonical
+from apps.engine.codec import canonical_bytes, parse_canonical, sha256_hex
 from apps.engine.decide import decide, no_view
 from apps.engine.decision import (
     SOURCE_FLATTEN,
@@ -31,9 +31,11 @@ from apps.engine.record import (
     context_section,
     inputs_back,
     inputs_out,
+    inputs_whole,
     null_reasons,
     replay,
     sections,
+    settings_bytes,
 )
 from apps.engine.router import RouterParams
 from apps.engine.values import Filters
@@ -84,7 +86,17 @@ def routed(**changes: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Body and snapshots of a router's decision on deep books, through JSON and back."""
     view = build_view()
     inputs, store = with_snapshot(view, **changes)
-    return parse_canonical(canonical_bytes(body_of(inputs, view))), store
+    return parse_canonical(canonical_bytes(body_of(inputs, view))), {**store, **settings_of(inputs)}
+
+
+def unrouted(inputs: DecisionInputs) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Body and snapshots of a decision that rests on no view."""
+    return body_of(inputs, None), settings_of(inputs)
+
+
+def settings_of(inputs: DecisionInputs) -> dict[str, bytes]:
+    body = settings_bytes(inputs)
+    return {sha256_hex(body): body}
 
 
 def person(lots: int, source: int = SOURCE_PERSON, **changes: Any) -> DecisionInputs:
@@ -116,12 +128,12 @@ DECISIONS: dict[str, tuple[dict[str, Any], dict[str, bytes]]] = {
     "rejected": routed(**BOOKS, limits=build_limits(max_lots=9)),
     "empty book": routed(bids=levels(), asks=levels()),
     "numeric fault": routed(**BOOKS, desk=build_desk(mark_ticks=0)),
-    "no view": (body_of(build_inputs(desk=build_desk(view_age_ms=-1)), None), {}),
-    "person": (body_of(person(1_000), None), {}),
-    "less than a lot": (body_of(person(0, remainder_e8=5), None), {}),
-    "flatten": (body_of(person(0, SOURCE_FLATTEN, desk=holding(-1_000)), None), {}),
+    "no view": unrouted(build_inputs(desk=build_desk(view_age_ms=-1))),
+    "person": unrouted(person(1_000)),
+    "less than a lot": unrouted(person(0, remainder_e8=5)),
+    "flatten": unrouted(person(0, SOURCE_FLATTEN, desk=holding(-1_000))),
     "attempt": routed(**BOOKS, draw=build_draw(attempt=3)),
-    "absurd": (body_of(person(2**62, limits=build_limits(max_lots=2**62)), None), {}),
+    "absurd": unrouted(person(2**62, limits=build_limits(max_lots=2**62))),
 }
 EACH = pytest.mark.parametrize("name", DECISIONS)
 
@@ -181,7 +193,7 @@ def test_the_uniform_is_drawn_anew_and_not_believed() -> None:
     changed = copy.deepcopy(body)
     changed["inputs"]["draw"]["u"] = (0.125).hex()
     assert replay(KIND, changed, store.__getitem__) == []
-    changed["inputs"]["draw"]["attempt"] += 1
+    changed["inputs"]["draw"]["attempt"] = 1
     assert {difference.path for difference in replay(KIND, changed, store.__getitem__)} == {
         "policy.attempt",
         "policy.u",
@@ -221,7 +233,7 @@ def test_inputs_come_back_bit_for_bit(attempt: int, seed: int, **given: Any) -> 
     """Any integer of 64 bits and any float, with negative lots, NaN and infinities, through canonical bytes."""
     inputs = build_inputs(draw=build_draw(attempt, seed), **given)
     fields = parse_canonical(canonical_bytes(inputs_out(inputs)))
-    back, _ = inputs_back(fields, {}.__getitem__)
+    back, _ = inputs_back(fields, settings_of(inputs).__getitem__)
     names = ("desk", "limits", "terms", "params", "arrival", "filters", "draw", "bids", "asks", "seen_bids", "symbol")
     for name in names:
         assert bits(getattr(back, name)) == bits(getattr(inputs, name)), name
@@ -230,7 +242,9 @@ def test_inputs_come_back_bit_for_bit(attempt: int, seed: int, **given: Any) -> 
 def test_the_view_comes_back_from_its_snapshot() -> None:
     view = build_view(arms=build_arms(h=math.inf))
     inputs, store = with_snapshot(view)
-    back, seen = inputs_back(parse_canonical(canonical_bytes(inputs_out(inputs))), store.__getitem__)
+    back, seen = inputs_back(
+        parse_canonical(canonical_bytes(inputs_out(inputs))), {**store, **settings_of(inputs)}.__getitem__
+    )
     assert seen is not None and seen.state_hash == view.state_hash
     assert [bits(getattr(back, name)) for name in ("view", "arms", "gates")] == [
         bits(getattr(inputs, name)) for name in ("view", "arms", "gates")
@@ -239,19 +253,20 @@ def test_the_view_comes_back_from_its_snapshot() -> None:
 
 def test_a_whole_number_where_a_float_belongs_is_written_as_a_float() -> None:
     inputs = build_inputs(terms=build_terms(last_signal=0), params=RouterParams(lam=30))  # type: ignore[arg-type]
-    back, _ = inputs_back(json.loads(canonical_bytes(inputs_out(inputs))), {}.__getitem__)
+    back, _ = inputs_back(json.loads(canonical_bytes(inputs_out(inputs))), settings_of(inputs).__getitem__)
     assert bits(back.terms.last_signal) == bits(0.0) and bits(back.params.lam) == bits(30.0)
 
 
 def test_every_input_has_its_place_in_the_record() -> None:
     """A field that is added to an input record and forgotten here would make replay guess."""
-    written = inputs_out(build_inputs())
+    inputs = build_inputs()
+    written = inputs_whole(inputs_out(inputs), settings_of(inputs).__getitem__)
     kinds = {
         "desk": DeskRecord, "limits": LimitRecord, "terms": TermsRecord, "router": RouterParams,
         "arrival": ArrivalRecord, "filters": Filters, "draw": Draw,
     }  # fmt: skip
     for name, kind in kinds.items():
-        assert tuple(written[name]) == kind._fields
+        assert tuple(written[name]) == kind._fields, name
 
 
 @pytest.mark.parametrize(

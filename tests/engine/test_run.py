@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from apps.engine.breakers import DAY_MS
 from apps.engine.decision import FILL_BARS, N_ARMS
 from apps.engine.desk import UNKNOWN_MARK
 from apps.engine.ledger import MAX_RATE, book_state, desk_of_nb, orders_within_nb
@@ -47,7 +48,7 @@ def run_desk(*, seed: int = 20260101, **limits: int) -> Desk:
         unit_e8=0, horizon_bars=H, bars_per_year=525_600, weight_e9=500_000_000, fill_kind=FILL_BARS
     )  # fmt: skip
     given = {"max_notional_e8": 10**14, "symbol_notional_cap_e8": 10**14, "max_drawdown_bps": 10_000, **limits}
-    settings = RunSettings(seed, CASH_E8, build_limits(**given), terms, 50)
+    settings = RunSettings(seed, CASH_E8, build_limits(**given), terms, 50, DAY_MS)
     result = run(
         observers, blocks, [FILTERS, OTHER], settings, inactive=np.zeros(N_ARMS, np.int64), is_bocpd=True
     )  # fmt: skip
@@ -200,7 +201,11 @@ def test_orders_are_counted_in_a_sliding_minute() -> None:
     times = np.zeros(MAX_RATE, np.int64)
     times[:4] = [100_000, 100_001, 160_000, 160_001]
     # An order exactly a minute old has left; one of the future counts, so that no step of the clock frees it.
-    assert [orders_within_nb(times, ts) for ts in (160_000, 160_001, 220_000, 220_001)] == [3, 2, 1, 0]
+    sides = np.ones(MAX_RATE, np.int64)
+    sides[3] = -1
+    counted = [orders_within_nb(times, sides, 0, ts) for ts in (160_000, 160_001, 220_000, 220_001)]
+    assert counted == [3, 2, 1, 0]
+    assert [orders_within_nb(times, sides, side, 160_000) for side in (1, -1)] == [2, 1]
 
 
 def test_the_desk_of_a_symbol_marks_all_and_looks_back_on_its_window() -> None:
@@ -212,15 +217,15 @@ def test_the_desk_of_a_symbol_marks_all_and_looks_back_on_its_window() -> None:
     book.window[:3] = [9_000, 6_000, 5_500]
     book.totals[2] = 3
     units = np.array([10, 10], np.int64)
-    found = desk_of_nb(book, units, 0, 7, 480_000, 50, 0)
+    found = desk_of_nb(book, units, 0, 7, 480_000, 50, DAY_MS, 0)
     assert (found.equity_e8, found.cash_e8, found.other_notional_e8) == (5_000, 5_000, 10_000)
     assert (found.position_lots, found.mark_ticks, found.high_water_e8, found.unknown) == (10, 100, 9_000, 0)
-    assert desk_of_nb(book, units, 0, 7, 480_000, 2, 0).high_water_e8 == 6_000
+    assert desk_of_nb(book, units, 0, 7, 480_000, 2, DAY_MS, 0).high_water_e8 == 6_000
     book.mark_index[1] = 6
-    unmarked = desk_of_nb(book, units, 0, 7, 480_000, 50, 0)
+    unmarked = desk_of_nb(book, units, 0, 7, 480_000, 50, DAY_MS, 0)
     assert (unmarked.unknown, unmarked.equity_e8, unmarked.other_notional_e8) == (UNKNOWN_MARK, 15_000, 0)
     book.positions[1] = 0
-    assert desk_of_nb(book, units, 0, 7, 480_000, 50, 0).unknown == 0
+    assert desk_of_nb(book, units, 0, 7, 480_000, 50, DAY_MS, 0).unknown == 0
 
 
 @pytest.mark.parametrize(

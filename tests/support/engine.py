@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from apps.engine.breakers import DAY_MS
 from apps.engine.codec import sha256_hex
 from apps.engine.decision import (
     ARM_A,
@@ -52,7 +53,10 @@ def build_desk(**changes: int) -> DeskRecord:
     desk = DeskRecord(
         ts_ms=NOW_MS, cash_e8=CASH_E8, equity_e8=CASH_E8, high_water_e8=CASH_E8, position_lots=0, mark_ticks=MARK,
         other_notional_e8=0, orders_last_minute=0, trading_state=0, breaker_until_ms=0, data_age_ms=100,
-        view_age_ms=1_000, unknown=0,
+        view_age_ms=1_000, unknown=0, open_buy_lots=0, open_sell_lots=0, locked_cash_e8=0, own_bid_ticks=0,
+        own_ask_ticks=0, filters_age_ms=1_000, day_index=NOW_MS // DAY_MS, day_start_e8=CASH_E8, is_day_latched=0,
+        peak_e8=CASH_E8, is_hard_latched=0, same_buys=0, same_sells=0, is_repeat_latched=0, since_exit_ms=-1,
+        closed_trades=0, closed_profit_bps=0, since_stop_ms=-1, stop_exits=0,
     )  # fmt: skip
     return desk._replace(**changes)
 
@@ -66,7 +70,7 @@ def build_order(**changes: int) -> OrderRecord:
     """A buy of 1,000 lots at the mark: 600 quote."""
     order = OrderRecord(
         side=1, lots=1_000, remainder_e8=0, price_ticks=MARK, notional_e8=0, fee_e8=0, unit_e8=10, reduces_risk=0,
-        is_flatten=0,
+        is_flatten=0, limit_ticks=0, is_router=1,
     )._replace(**changes)  # fmt: skip
     notional = order.lots * order.price_ticks * order.unit_e8
     fees = {"notional_e8": notional, "fee_e8": -(-notional // 1_000)}
@@ -76,7 +80,10 @@ def build_order(**changes: int) -> OrderRecord:
 def build_limits(**changes: int) -> LimitRecord:
     limits = LimitRecord(
         max_notional_e8=25_000_000_000_000, symbol_notional_cap_e8=10_000_000_000_000, max_drawdown_bps=500,
-        breaker_ms=900_000, orders_per_minute=6, stale_after_ms=5_000, view_stale_after_ms=80_000, min_lots=1,
+        breaker_ms=900_000, orders_per_minute=6, stale_after_ms=5_000, view_stale_after_ms=80_000,
+        hard_drawdown_bps=0, daily_loss_bps=0, repeat_orders=20, collar_bps=200, order_cap_e8=10_000_000_000_000,
+        filters_stale_after_ms=86_400_000, allow_short=1, cooldown_ms=0, stop_guard_trades=0, stop_guard_pause_ms=0,
+        low_profit_trades=0, low_profit_bps=0, low_profit_pause_ms=0, min_lots=1,
         max_lots=900_000_000, lot_multiple=1, min_notional_e8=500_000_000, max_order_notional_e8=0,
     )  # fmt: skip
     return limits._replace(**changes)
@@ -85,7 +92,8 @@ def build_limits(**changes: int) -> LimitRecord:
 def build_terms(**changes: Any) -> TermsRecord:
     """A router's decision that fills on the book; sqrt(4) bars of horizon."""
     terms = TermsRecord(
-        source=0, lots=0, remainder_e8=0, unit_e8=10, fee_bps=10, slippage_scale=1, rebalance_band_bps=2_000,
+        source=0, lots=0, remainder_e8=0, limit_ticks=0, unit_e8=10, fee_bps=10, slippage_scale=1,
+        rebalance_band_bps=2_000,
         weight_e9=250_000_000, horizon_bars=4, bars_per_year=10_000, is_execution_on=1, is_router_on=1,
         fallback_arm=-1, rehearsal_bps=0, fill_kind=FILL_DEPTH, last_signal=0.0,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from numba import njit
 
 from apps.engine.desk import DeskRecord, LimitRecord, OrderRecord
-from apps.engine.portfolio import MAX_NOTIONAL_E8
+from apps.engine.portfolio import MAX_NOTIONAL_E8, notional_nb
 from apps.engine.reasons import Reason, Verdict
 from apps.engine.registry import Registry
 
@@ -54,6 +54,16 @@ def cap_nb(order: OrderRecord, observed: int, limit: int) -> Finding:
     """Within a cap on notional, or lowering risk. What is too large to be counted is above every cap."""
     is_within = observed <= limit and observed < MAX_NOTIONAL_E8
     return Finding(ALLOW if order.reduces_risk == 1 or is_within else DENY, observed, limit, 0)
+
+
+@njit(cache=True)
+def worst_notional_nb(desk: DeskRecord, order: OrderRecord) -> int:
+    """The largest |position| possible after the order, every open order of the symbol filled or not, at the worse of
+    the mark and the price the order is judged at."""
+    longest = desk.position_lots + desk.open_buy_lots + (order.lots if order.side > 0 else 0)
+    shortest = desk.position_lots - desk.open_sell_lots - (order.lots if order.side < 0 else 0)
+    lots = max(abs(longest), abs(shortest))
+    return notional_nb(lots, max(order.price_ticks, desk.mark_ticks), order.unit_e8)
 
 
 @njit(cache=True)
