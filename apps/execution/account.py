@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db.models import Max
 
 from apps.engine.errors import IntegrityBreach
-from apps.execution.models import Account, Execution, Order, Position
+from apps.execution.models import Account, ClosedTrade, Execution, Order, Position
+from apps.execution.open_orders import PROTECTIVE
 
 RATE_WINDOW_MS = 60_000
 
@@ -33,9 +37,41 @@ def account_state(*, using: str) -> AccountState:
     return AccountState(account, {row.symbol: row for row in rows})
 
 
-def orders_since(*, symbol: str, ts_ms: int, using: str) -> int:
+class RecentOrders(NamedTuple):
+    """Orders of a symbol in the last 60 s: all of them, and those of the router by side."""
+
+    n: int
+    router_buys: int
+    router_sells: int
+
+
+def orders_since(*, symbol: str, ts_ms: int, using: str) -> RecentOrders:
     """Orders decided after ts - 60 s, in any epoch: neither a reset nor a clock set back lifts the throttle."""
-    return Order.objects.using(using).filter(symbol=symbol, decided_ts_ms__gt=ts_ms - RATE_WINDOW_MS).count()
+    rows = Order.objects.using(using).filter(symbol=symbol, decided_ts_ms__gt=ts_ms - RATE_WINDOW_MS)
+    counted = [(side, origin) for side, origin in rows.exclude(origin=PROTECTIVE).values_list("side", "origin")]
+    router = Counter(side for side, origin in counted if origin == "router")
+    return RecentOrders(len(counted), router["BUY"], router["SELL"])
+
+
+class ClosedTrades(NamedTuple):
+    """Closed round trips of a symbol inside the look-backs; times since are -1 where there was none."""
+
+    n: int
+    profit_bps: int
+    stop_exits: int
+    since_stop_ms: int
+
+
+def closed_trades(*, symbol: str, ts_ms: int, limits: Mapping[str, int], using: str) -> ClosedTrades:
+    """What the protections judge a symbol by. Nothing is read while both are off."""
+    if not limits["low_profit_trades"] and not limits["stop_guard_trades"]:
+        return ClosedTrades(0, 0, 0, -1)
+    oldest = ts_ms - max(limits["low_profit_window_ms"], limits["stop_guard_window_ms"])
+    rows = ClosedTrade.objects.using(using).filter(symbol=symbol, ts_ms__gt=oldest)
+    found = list(rows.values_list("ts_ms", "profit_bps", "is_stop"))
+    profits = [profit for at, profit, _ in found if at > ts_ms - limits["low_profit_window_ms"]]
+    stops = [at for at, _, is_stop in found if is_stop and at > ts_ms - limits["stop_guard_window_ms"]]
+    return ClosedTrades(len(profits), sum(profits), len(stops), ts_ms - max(stops) if stops else -1)
 
 
 def high_water_e8(*, account: Account, equity_e8: int, window_trades: int, using: str) -> int:

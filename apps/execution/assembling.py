@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from django.conf import settings
@@ -21,10 +22,11 @@ from apps.engine.decision import (
 from apps.engine.desk import UNKNOWN_FILTERS, UNKNOWN_MARK, UNKNOWN_STATE, DeskRecord, LimitRecord
 from apps.engine.rng import philox_uniform_nb, symbol_id
 from apps.engine.run import rules_of
-from apps.engine.values import Book, Filters, IntArray2d
-from apps.execution.account import AccountState, high_water_e8, orders_since
+from apps.engine.values import E8, Book, Filters, IntArray2d
+from apps.execution.account import AccountState, closed_trades, high_water_e8, orders_since
 from apps.execution.controls import Controls, fallback_arm
 from apps.execution.facts import LEVELS_ARRIVAL, LEVELS_SEEN, MarketFacts
+from apps.execution.open_orders import NOTHING_OPEN, OpenExposure, open_exposure, open_orders, order_terms
 from apps.execution.requests import Prepared
 from apps.strategy.fold import router_params
 
@@ -97,6 +99,19 @@ def limit_record(limits: Mapping[str, int], rules: Filters) -> LimitRecord:
         limits["orders_per_minute"],
         limits["stale_after_ms"],
         settings.INTERVAL_MS + VIEW_GRACE_MS,
+        limits["hard_drawdown_bps"],
+        limits["daily_loss_bps"],
+        limits["repeat_orders"],
+        limits["collar_bps"],
+        limits["order_cap_e8"],
+        limits["filters_stale_after_ms"],
+        int(settings.ALLOW_SHORT),
+        limits["cooldown_ms"],
+        limits["stop_guard_trades"],
+        limits["stop_guard_pause_ms"],
+        limits["low_profit_trades"],
+        limits["low_profit_bps"],
+        limits["low_profit_pause_ms"],
         *rules_of(rules),
     )
 
@@ -107,6 +122,7 @@ def terms_record(*, source: int, unit_e8: int, controls: Controls, last_signal: 
         source=source,
         lots=0,
         remainder_e8=0,
+        limit_ticks=0,
         unit_e8=unit_e8,
         fee_bps=settings.FEE_BPS,
         slippage_scale=1,
@@ -150,41 +166,99 @@ def _desk(
     filters: Mapping[str, Filters],
     using: str,
 ) -> DeskRecord:
-    symbol = prepared.request.symbol
-    cash = state.account.cash_e8
-    equity, other, unknown = cash, 0, 0
-    for name in sorted({symbol, *state.positions}):
-        quantity = state.position(name).quantity_e8
-        rules = filters.get(name)
-        mark = facts.marks.get(name)
-        if rules is None or not rules.is_exact() or quantity % rules.step_e8:
-            unknown |= UNKNOWN_FILTERS | UNKNOWN_MARK if quantity or name == symbol else 0
-            continue
-        if mark is None:
-            unknown |= UNKNOWN_MARK if quantity or name == symbol else 0
-            continue
-        value = quantity // rules.step_e8 * (mark // rules.tick_e8) * rules.unit_e8
-        equity += value
-        other += abs(value) if name != symbol else 0
-    if controls.trading_state is None:
-        unknown |= UNKNOWN_STATE
-    window = controls.limits["drawdown_window_trades"]
+    symbol, account, ts_ms = prepared.request.symbol, state.account, facts.ts_ms
+    worth = _worth(symbol, facts, state, controls, filters, using)
+    position = state.position(symbol)
     rules = filters[symbol]
+    sent = orders_since(symbol=symbol, ts_ms=ts_ms, using=using)
+    closed = closed_trades(symbol=symbol, ts_ms=ts_ms, limits=controls.limits, using=using)
+    is_hard_latched = account.hard_latch_sequence > controls.desk_sequence
+    is_released = account.hard_latch_sequence > 0 and not is_hard_latched
+    window = controls.limits["drawdown_window_trades"]
     return DeskRecord(
-        ts_ms=facts.ts_ms,
-        cash_e8=cash,
-        equity_e8=equity,
-        high_water_e8=high_water_e8(account=state.account, equity_e8=equity, window_trades=window, using=using),
-        position_lots=state.position(symbol).quantity_e8 // rules.step_e8,
+        ts_ms=ts_ms,
+        cash_e8=account.cash_e8,
+        equity_e8=worth.equity_e8,
+        high_water_e8=high_water_e8(account=account, equity_e8=worth.equity_e8, window_trades=window, using=using),
+        position_lots=lots_held(position.quantity_e8, rules),
         mark_ticks=facts.marks.get(symbol, 0) // rules.tick_e8,
-        other_notional_e8=other,
-        orders_last_minute=orders_since(symbol=symbol, ts_ms=facts.ts_ms, using=using),
+        other_notional_e8=worth.other_notional_e8,
+        orders_last_minute=sent.n,
         trading_state=controls.trading_state or 0,
-        breaker_until_ms=state.account.breaker_until_ms,
+        breaker_until_ms=account.breaker_until_ms,
         data_age_ms=facts.data_age_ms,
         view_age_ms=_view_age(prepared, facts),
-        unknown=unknown,
+        unknown=worth.unknown | (UNKNOWN_STATE if controls.trading_state is None else 0),
+        open_buy_lots=worth.own.buy_lots,
+        open_sell_lots=worth.own.sell_lots,
+        locked_cash_e8=worth.locked_cash_e8,
+        own_bid_ticks=worth.own.own_bid_ticks,
+        own_ask_ticks=worth.own.own_ask_ticks,
+        filters_age_ms=facts.filters_age_ms,
+        day_index=account.day_index,
+        day_start_e8=account.day_start_e8,
+        is_day_latched=int(account.is_day_latched),
+        # A released breaker measures from where it was released, or it would latch again at once.
+        peak_e8=0 if is_released else account.peak_e8,
+        is_hard_latched=int(is_hard_latched),
+        same_buys=sent.router_buys,
+        same_sells=sent.router_sells,
+        is_repeat_latched=int(position.repeat_latch_sequence > controls.symbol_sequence),
+        since_exit_ms=ts_ms - position.trip_exit_ms if position.trip_exit_ms else -1,
+        closed_trades=closed.n,
+        closed_profit_bps=closed.profit_bps,
+        since_stop_ms=closed.since_stop_ms,
+        stop_exits=closed.stop_exits,
     )
+
+
+def lots_held(quantity_e8: int, rules: Filters) -> int:
+    """Whole lots of a holding, toward zero: dust below a lot, which base fees leave, cannot be traded."""
+    whole = abs(quantity_e8) // rules.step_e8
+    return whole if quantity_e8 >= 0 else -whole
+
+
+class _Worth(NamedTuple):
+    """The account at the marks: equity, other symbols at their worst, and what open orders hold back."""
+
+    equity_e8: int
+    other_notional_e8: int
+    locked_cash_e8: int
+    own: OpenExposure
+    unknown: int
+
+
+def _worth(
+    symbol: str,
+    facts: MarketFacts,
+    state: AccountState,
+    controls: Controls,
+    filters: Mapping[str, Filters],
+    using: str,
+) -> _Worth:
+    """A symbol that is held or has open orders and cannot be marked or counted leaves the sums and says so."""
+    waiting = open_orders(account=state.account, using=using)
+    equity, other, locked, unknown, own = state.account.cash_e8, 0, 0, 0, NOTHING_OPEN
+    for name in sorted({symbol, *state.positions, *waiting}):
+        quantity = state.position(name).quantity_e8
+        rules, mark = filters.get(name), facts.marks.get(name)
+        matters = bool(quantity) or name == symbol or name in waiting
+        if rules is None or not rules.is_exact() or mark is None:
+            lacks = UNKNOWN_MARK if rules is not None and rules.is_exact() else UNKNOWN_FILTERS | UNKNOWN_MARK
+            unknown |= lacks if matters else 0
+            continue
+        terms = order_terms(rules, stale_after_ms=controls.limits["stale_after_ms"])
+        exposure = open_exposure(waiting.get(name, ()), terms)
+        locked += exposure.locked_cash_e8
+        lots, ticks = lots_held(quantity, rules), mark // rules.tick_e8
+        dust = quantity - lots * rules.step_e8
+        equity += lots * ticks * rules.unit_e8 + dust * mark // E8
+        if name == symbol:
+            own = exposure
+        else:
+            worst = max(abs(lots + exposure.buy_lots), abs(lots - exposure.sell_lots))
+            other += worst * max(ticks, exposure.highest_ticks) * rules.unit_e8
+    return _Worth(equity, other, locked, own, unknown)
 
 
 def _view_age(prepared: Prepared, facts: MarketFacts) -> int:

@@ -13,25 +13,33 @@ from apps.engine.policies import arms
 from apps.engine.reasons import TradingState
 from apps.flags import selectors as flags
 from apps.risk.limits import LIMITS
+from apps.risk.states import DESK_KEY
 
 _HALTED = int(TradingState.HALTED)
 
 
 @dataclass(frozen=True)
 class Controls:
-    """Flags, limits and trading state as one decision sees them. `sequence` is the newest record they come from."""
+    """Flags, limits and trading state as one decision sees them. `sequence` is the newest record they come from.
+
+    `desk_sequence` and `symbol_sequence` are the records of the last change of the trading state: latches older than
+    them are released (`symbol_sequence` is the newer of the symbol's and the desk's).
+    """
 
     flags: dict[str, Any]
     limits: dict[str, int]
     trading_state: int | None
     rehearsal_bps: int
     sequence: int
+    desk_sequence: int
+    symbol_sequence: int
 
 
 def controls_read(*, symbol: str, halted: str | None, using: str) -> Controls:
     """The controls that hold now. `halted` is what the kill fence knows; an unreadable state is None."""
     current = audit.controls_current(using=using)
     values = {key: entry.value for key, entry in current.items()}
+    desk, own = (current[key].sequence if key in current else 0 for key in (DESK_KEY, f"state.symbol.{symbol}"))
     canary = values.get("canary") or {}
     return Controls(
         flags=flags.flags_of_controls(values),
@@ -39,6 +47,8 @@ def controls_read(*, symbol: str, halted: str | None, using: str) -> Controls:
         trading_state=_HALTED if halted is not None else _state_of(values, symbol),
         rehearsal_bps=int(canary.get("weightBps", 0)),
         sequence=max((entry.sequence for entry in current.values()), default=0),
+        desk_sequence=desk,
+        symbol_sequence=max(desk, own),
     )
 
 
@@ -52,7 +62,7 @@ def _limits_of(values: dict[str, Any]) -> dict[str, int]:
 
 def _state_of(values: dict[str, Any], symbol: str) -> int | None:
     """The safer of the desk's and the symbol's state; None when the desk's was never set or cannot be read."""
-    names = [values.get("state.desk"), values.get(f"state.symbol.{symbol}", "ACTIVE")]
+    names = [values.get(DESK_KEY), values.get(f"state.symbol.{symbol}", "ACTIVE")]
     if any(name not in TradingState.__members__ for name in names):
         return None
     return max(int(TradingState[name]) for name in names)

@@ -15,7 +15,7 @@ LEVELS_SEEN = 5
 
 @dataclass(frozen=True)
 class MarketFacts:
-    """Marks are exact (1e-8 quote); a symbol that is not in `marks` cannot be marked now. Age -1 means unknown.
+    """Marks are exact (1e-8 quote); a symbol that is not in `marks` cannot be marked now. An age of -1 means unknown.
 
     Under FILLS=bars, `next_open_e8` and `next_volume_e8` are those of the bar after the view's, 0 where it never came.
     """
@@ -23,6 +23,7 @@ class MarketFacts:
     ts_ms: int
     marks: dict[str, int] = field(default_factory=dict)
     data_age_ms: int = -1
+    filters_age_ms: int = -1
     seen: Book | None = None
     arrival: Book | None = None
     next_open_e8: int = 0

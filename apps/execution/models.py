@@ -10,7 +10,11 @@ from django.db import models
 
 
 class Account(models.Model):
-    """One epoch of the paper account; a reset starts the next one. The newest epoch is the current one."""
+    """One epoch of the paper account; a reset starts the next one. The newest epoch is the current one.
+
+    `day_*`, `peak_e8` and the latches are what the breakers keep (engine/breakers.py). `hard_latch_sequence` is the
+    audit record that latched the hard breaker: a later change of the desk's trading state by a person releases it.
+    """
 
     epoch = models.BigIntegerField(primary_key=True)
     started_ts_ms = models.BigIntegerField()
@@ -20,13 +24,22 @@ class Account(models.Model):
     fees_e8 = models.BigIntegerField(default=0)
     breaker_until_ms = models.BigIntegerField(default=0)
     window_start_order = models.BigIntegerField(default=0)
+    day_index = models.BigIntegerField(default=0)
+    day_start_e8 = models.BigIntegerField(default=0)
+    is_day_latched = models.BooleanField(default=False)
+    peak_e8 = models.BigIntegerField(default=0)
+    hard_latch_sequence = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(cash_e8__gte=0), name="cash_not_negative")]
 
 
 class Position(models.Model):
-    """What is held of one symbol in one epoch. `last_signal` is the signal of the last order the router sent."""
+    """What is held of one symbol in one epoch. `last_signal` is the signal of the last order the router sent.
+
+    `trip_*` are the open round trip (engine/trips.py); `repeat_latch_sequence` is the audit record that latched the
+    repeated-orders guard, released by a later change of the symbol's or the desk's trading state.
+    """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="positions")
     symbol = models.CharField(max_length=32)
@@ -36,9 +49,26 @@ class Position(models.Model):
     fees_e8 = models.BigIntegerField(default=0)
     last_signal = models.FloatField(default=0.0)
     updated_ts_ms = models.BigIntegerField(default=0)
+    trip_cash_e8 = models.BigIntegerField(default=0)
+    trip_entry_e8 = models.BigIntegerField(default=0)
+    trip_exit_ms = models.BigIntegerField(default=0)
+    repeat_latch_sequence = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "symbol"], name="one_position_per_symbol")]
+
+
+class ClosedTrade(models.Model):
+    """A round trip from flat to flat, as the protections judge it."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="closed_trades")
+    symbol = models.CharField(max_length=32)
+    profit_bps = models.BigIntegerField()
+    is_stop = models.BooleanField()
+    ts_ms = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["symbol", "ts_ms"], name="closed_trade_by_symbol")]
 
 
 class Execution(models.Model):
@@ -68,7 +98,10 @@ class Execution(models.Model):
 class Order(models.Model):
     """An intent that passed the gate and was sent to the paper matcher. The id follows from its decision.
 
-    `number` counts all orders; `equity_after_e8` is the account's equity after the decision that sent it.
+    `number` counts all orders; `equity_after_e8` is the account's equity after the decision that sent it. While the
+    order is open, `state` is its engine value (order_values.OpenOrder); a closed order keeps its last one. `origin` is
+    router, person, flatten or protective; `list_id` joins the legs of an OCO. `prepared_ts_ms` is when it was asked
+    for, `decided_ts_ms` when it was accepted, `arrived_ts_ms` the time of the first book it met.
     """
 
     number = models.BigIntegerField(unique=True)
@@ -84,16 +117,31 @@ class Order(models.Model):
     filled_e8 = models.BigIntegerField()
     status = models.CharField(max_length=20)
     reason = models.CharField(max_length=32, null=True)
+    origin = models.CharField(max_length=12, default="router")
+    list_id = models.CharField(max_length=40, default="", blank=True)
+    price_e8 = models.BigIntegerField(null=True)
+    stop_price_e8 = models.BigIntegerField(null=True)
+    trailing_bps = models.BigIntegerField(null=True)
+    is_open = models.BooleanField(default=False)
+    state = models.JSONField(null=True)
+    filter_revision = models.BigIntegerField(default=0)
+    prepared_ts_ms = models.BigIntegerField(default=0)
+    updated_ts_ms = models.BigIntegerField(default=0)
     decided_ts_ms = models.BigIntegerField()
     arrived_ts_ms = models.BigIntegerField()
     equity_after_e8 = models.BigIntegerField()
 
     class Meta:
-        indexes = [models.Index(fields=["symbol", "decided_ts_ms"]), models.Index(fields=["status"])]
+        indexes = [
+            models.Index(fields=["symbol", "decided_ts_ms"]),
+            models.Index(fields=["status"]),
+            models.Index(fields=["symbol"], condition=models.Q(is_open=True), name="open_order_by_symbol"),
+        ]
 
 
 class Fill(models.Model):
-    """One execution of an order at one price level."""
+    """One execution of an order at one price level. `rule` says how it came about (docs/fills.md); `trade_id` is the
+    market's trade behind it, null on the book. `fee_e8` counts 1e-8 of `fee_asset`, quote or base."""
 
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="fills")
@@ -103,6 +151,21 @@ class Fill(models.Model):
     quantity_e8 = models.BigIntegerField()
     notional_e8 = models.BigIntegerField()
     fee_e8 = models.BigIntegerField()
+    fee_asset = models.CharField(max_length=5, default="quote")
+    is_maker = models.BooleanField(default=False)
+    rule = models.CharField(max_length=8, default="depth")
+    trade_id = models.BigIntegerField(null=True)
+    ts_ms = models.BigIntegerField()
+
+
+class MatchState(models.Model):
+    """What a symbol's matching must remember besides its open orders: the displayed depth we have taken, and the last
+    trade that was matched."""
+
+    symbol = models.CharField(max_length=32, primary_key=True)
+    taken = models.JSONField()
+    filter_revision = models.BigIntegerField()
+    last_trade_id = models.BigIntegerField(default=-1)
     ts_ms = models.BigIntegerField()
 
 

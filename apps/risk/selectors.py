@@ -151,6 +151,20 @@ def _limits(limits: dict[str, int]) -> dict[str, Any]:
         "breaker_ms": limits["breaker_ms"],
         "max_orders_per_minute": limits["orders_per_minute"],
         "stale_after_ms": limits["stale_after_ms"],
+        "max_order_notional": decimal_text(limits["order_cap_e8"]),
+        "hard_drawdown": limits["hard_drawdown_bps"] / 10_000,
+        "daily_loss": limits["daily_loss_bps"] / 10_000,
+        "repeat_orders": limits["repeat_orders"],
+        "price_collar": limits["collar_bps"] / 10_000,
+        "filters_stale_after_ms": limits["filters_stale_after_ms"],
+        "cooldown_ms": limits["cooldown_ms"],
+        "stoploss_guard_trades": limits["stop_guard_trades"],
+        "stoploss_guard_lookback_ms": limits["stop_guard_window_ms"],
+        "stoploss_guard_ms": limits["stop_guard_pause_ms"],
+        "low_profit_trades": limits["low_profit_trades"],
+        "low_profit": limits["low_profit_bps"] / 10_000,
+        "low_profit_lookback_ms": limits["low_profit_window_ms"],
+        "low_profit_ms": limits["low_profit_pause_ms"],
     }
 
 
