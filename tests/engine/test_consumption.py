@@ -37,6 +37,8 @@ def test_the_sides_do_not_share() -> None:
     bought = met(buy(MARKET, 100)).ledger
     assert [row[1:3] for row in rows(met(sell(MARKET, 30, name="b"), ledger=bought).fills)] == [(9_999, 30)]
     assert taken_at(bought, SELL, 10_001) == 30 and taken_at(bought, BUY, 10_001) == 0
+    higher = depth(bids=((10_001, 30),), asks=((10_002, 50),))
+    assert available(bought, higher, BUY) == [(10_001, 30)]
 
 
 def test_only_a_changed_size_makes_a_level_whole() -> None:

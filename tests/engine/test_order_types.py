@@ -202,6 +202,7 @@ def test_the_percent_price_is_exact_at_both_ends() -> None:
     refused = ("price", -1013, "Filter failure: PERCENT_PRICE_BY_SIDE")
     assert filtered(price=7_999, rules=band) == refused and filtered(price=12_001, rules=band) == refused
     assert filtered(rules=band, reference_e8=0) == refused
+    assert filtered(rules=PriceRules(bid_down_e8=80_000_000), reference_e8=0) == refused
     sale = OrderRequest(SELL, OrderType.LIMIT, 100 * STEP_E8, 12_001 * TICK_E8)
     assert filtered(request=sale, rules=band) is None
 

@@ -12,6 +12,7 @@ from apps.engine.order_values import (
     locked,
 )
 from tests.engine.orders import (
+    BOOK_MS,
     LIMIT,
     LIMIT_MAKER,
     STOP_LOSS,
@@ -67,6 +68,14 @@ def test_a_stop_on_the_wrong_side_is_refused_when_it_arrives() -> None:
     assert (refused.order.status, refused.reason) == (OrderStatus.REJECTED, OrderReason.WOULD_TRIGGER)
     unknown = met(sell(STOP_LOSS, 10, stop=9_900), depth(last_ticks=0, last_trade_id=-1))
     assert (unknown.order.phase, unknown.reason) == (Phase.TRAVELING, OrderReason.DATA_STALE)
+
+
+def test_a_stop_has_seen_the_trades_of_its_journey() -> None:
+    """Trade 105 came while it traveled; 103, sent again, is none of its own."""
+    traveling = hit((sell(STOP_LOSS, 10, stop=9_900),), sold(9_950, 1, number=105)).orders[0]
+    waiting = rested(traveling)
+    assert hit((waiting,), sold(9_900, 1, number=103)).triggered == ()
+    assert hit((waiting,), sold(9_900, 1, number=106)).triggered == ("a",)
 
 
 def test_a_triggered_stop_limit_rests_behind_the_queue() -> None:
@@ -177,6 +186,7 @@ def test_a_cancel_is_done_by_a_book_at_its_time() -> None:
 
 def test_a_cancel_never_arrives_before_its_order() -> None:
     order = request_cancel(buy(LIMIT, 40, price=10_001), ts_ms=1_001, latency_ms=1)
+    assert order.cancel_due_ms == BOOK_MS
     step = seen((order,), depth())
     assert rows(step.fills)[0][2] == 30 and step.closed[0].status is OrderStatus.CANCELED
 
