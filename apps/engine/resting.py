@@ -104,7 +104,7 @@ def on_trade(orders: tuple[OpenOrder, ...], trade: Trade, ledger: Consumption, t
     """
     draft = Draft(orders)
     for order in draft.orders():
-        if order.phase is not Phase.TRAVELING and is_cancel_due(order, trade.ts_ms) and draft.now(order) is not None:
+        if is_cancel_due(order, trade.ts_ms) and draft.now(order) is not None:
             draft.cancel(order, OrderReason.CANCELED)
     for order in draft.orders():
         if order.phase is Phase.ARMED and _counts(order, trade) and draft.now(order) is not None:

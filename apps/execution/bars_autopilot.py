@@ -63,6 +63,7 @@ class BarsAutopilot(Autopilot):
             ts_ms=closed_ms,
             marks={name: close for name, (at, close) in self.closes.items() if at == opened},
             data_age_ms=0,
+            filters_age_ms=0,
             next_open_e8=int(following.open_e8[0]) if following is not None and is_next else 0,
             next_volume_e8=int(following.volume_e8[0]) if following is not None and is_next else 0,
         )

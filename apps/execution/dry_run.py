@@ -17,7 +17,7 @@ from apps.execution.controls import controls_read
 from apps.execution.desk import prepare
 from apps.execution.facts import live_facts
 from apps.execution.requests import DecisionRequest
-from apps.execution.services import filters_by_symbol
+from apps.execution.services import filters_by_symbol, with_filters_age
 from apps.risk.sentinel import sentinel_reason
 from apps.web.values import iso_ms
 
@@ -30,7 +30,7 @@ def router_snapshot(symbol: str) -> dict[str, Any]:
     prepared = prepare(DecisionRequest(symbol=symbol, source=SOURCE_ROUTER, actor="dry-run"))
     if prepared.view is None:
         raise Unavailable(f"{symbol} has no view yet: no bar has been folded")
-    facts = live_facts(symbol, seen=prepared.seen, arrival=prepared.seen)
+    facts = with_filters_age(live_facts(symbol, seen=prepared.seen, arrival=prepared.seen), symbol)
     with transaction.atomic():
         state = account_state(using=DEFAULT_DB_ALIAS)
         controls = controls_read(symbol=symbol, halted=sentinel_reason(), using=DEFAULT_DB_ALIAS)

@@ -55,7 +55,7 @@ def live_facts(symbol: str, *, seen: Book | None, arrival: Book | None, view: Ma
     last = arrival or seen
     if symbol not in marks and last is not None and last.bids and last.asks:
         marks[symbol] = mid_e8(last)
-    return MarketFacts(now_ms, marks, age, seen, arrival)
+    return MarketFacts(now_ms, marks, age, seen=seen, arrival=arrival)
 
 
 def _age_ms(market: MarketView, arrival: Book | None, now_ms: int) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from django.conf import settings
+from django.forms.models import model_to_dict
 
 from apps.audit import services as audit
 from apps.engine.decision import Decision, DecisionInputs
@@ -13,11 +15,22 @@ from apps.engine.gate import GATE_GUARDS
 from apps.engine.guards.rolling_drawdown import drawdown_bps_nb
 from apps.engine.portfolio import PositionRecord, position_after
 from apps.engine.reasons import Reason, Status, Verdict
-from apps.engine.record import ARM_NAMES, SOURCES, as_recorded, context_section, inputs_out, null_reasons, sections
+from apps.engine.record import (
+    ARM_NAMES,
+    SOURCES,
+    as_recorded,
+    context_section,
+    inputs_out,
+    null_reasons,
+    sections,
+    settings_bytes,
+)
+from apps.engine.trips import OPEN, trip_nb
 from apps.engine.view import View
 from apps.execution.account import AccountState, next_order_number
 from apps.execution.answers import ORDER_PREFIX, ORDER_STATUS, answer_bytes, answer_document, content_key
-from apps.execution.models import Execution, Fill, IdempotencyKey, Order, Position
+from apps.execution.assembling import lots_held
+from apps.execution.models import ClosedTrade, Execution, Fill, IdempotencyKey, Order, Position
 from apps.execution.requests import Answer, Prepared
 from apps.risk import services as risk
 
@@ -34,6 +47,7 @@ def decision_record(
     order_id = ORDER_PREFIX + content_key(execution_id, 0) if ints.sent_lots > 0 else None
     view = prepared.view.view if prepared.view else None
     parts = sections(inputs, view, decision)
+    audit.snapshot_put(body=settings_bytes(inputs), using=using)
     draft = audit.audit_draft(
         kind=KIND,
         actor=request.actor,
@@ -70,7 +84,8 @@ def decision_record(
     execution.save(using=using, force_insert=True)
     if order_id is not None:
         _write_order(execution, order_id, prepared, inputs, decision, state, using)
-    _write_account(inputs, decision, state, using)
+    _write_account(decision, state, draft.entry.sequence, using)
+    _write_repeat_latch(inputs, decision, state, draft.entry.sequence, using)
     _push_down(inputs, decision, state, draft.entry.sequence, using)
     if request.idempotency is not None:
         IdempotencyKey(
@@ -137,6 +152,10 @@ def _write_order(
         status=ORDER_STATUS[Status(ints.status)],
         reason=Reason(ints.reason).code if ints.reason else None,
         decided_ts_ms=ints.ts_ms,
+        origin=SOURCES[request.source],
+        filter_revision=filters.revision,
+        prepared_ts_ms=prepared.t0_ms,
+        updated_ts_ms=ints.ts_ms,
         arrived_ts_ms=inputs.arrival_ts_ms,
         equity_after_e8=ints.equity_after_e8,
     )
@@ -163,31 +182,79 @@ def _write_position(
     inputs: DecisionInputs, decision: Decision, state: AccountState, using: str, *, is_router: bool
 ) -> None:
     row: Position = state.position(inputs.symbol)
-    step, unit = inputs.filters.step_e8, inputs.filters.unit_e8
-    record = PositionRecord(row.quantity_e8 // step, row.cost_e8, row.realized_e8, row.fees_e8)
+    step, unit, ints = inputs.filters.step_e8, inputs.filters.unit_e8, decision.ints
+    record = PositionRecord(lots_held(row.quantity_e8, inputs.filters), row.cost_e8, row.realized_e8, row.fees_e8)
+    dust = row.quantity_e8 - record.lots * step
     for ticks, lots, fee_e8 in decision.fills:
-        record = position_after(record, side=decision.ints.side, lots=lots, ticks=ticks, unit_e8=unit, fee_e8=fee_e8)
-    row.quantity_e8 = record.lots * step
+        record = position_after(record, side=ints.side, lots=lots, ticks=ticks, unit_e8=unit, fee_e8=fee_e8)
+    row.quantity_e8 = record.lots * step + dust
     row.cost_e8, row.realized_e8, row.fees_e8 = record.cost_e8, record.realized_e8, record.fees_e8
     if is_router:
         row.last_signal = decision.floats.signal
-    row.updated_ts_ms = decision.ints.ts_ms
+    if ints.filled_lots:
+        trip_settle(
+            row,
+            before_lots=ints.position_before_lots,
+            after_lots=ints.position_after_lots,
+            flow_e8=ints.cash_after_e8 - ints.cash_before_e8,
+            notional_e8=ints.notional_e8,
+            is_stop=False,
+            ts_ms=ints.ts_ms,
+            using=using,
+        )
+    row.updated_ts_ms = ints.ts_ms
     row.save(using=using)
 
 
-def _write_account(inputs: DecisionInputs, decision: Decision, state: AccountState, using: str) -> None:
-    """The row of the epoch, when the decision changed it."""
+def trip_settle(
+    row: Position,
+    *,
+    before_lots: int,
+    after_lots: int,
+    flow_e8: int,
+    notional_e8: int,
+    is_stop: bool,
+    ts_ms: int,
+    using: str,
+) -> None:
+    """Carry fills into the round trip of a position's row; a trip that closes becomes a row of its own."""
+    trip = np.array([row.trip_cash_e8, row.trip_entry_e8, row.trip_exit_ms], np.int64)
+    profit = int(trip_nb(trip, before_lots, after_lots, flow_e8, notional_e8, ts_ms))
+    row.trip_cash_e8, row.trip_entry_e8, row.trip_exit_ms = (int(value) for value in trip)
+    if profit != OPEN:
+        given = {"account": row.account, "symbol": row.symbol, "profit_bps": profit, "is_stop": is_stop, "ts_ms": ts_ms}
+        ClosedTrade.objects.using(using).create(**given)
+
+
+def _write_account(decision: Decision, state: AccountState, sequence: int, using: str) -> None:
+    """The row of the epoch, when the decision changed it. `sequence` is the record that a new latch names."""
     account, ints = state.account, decision.ints
-    before = (account.cash_e8, account.fees_e8, account.breaker_until_ms, account.window_start_order)
+    before = model_to_dict(account)
     account.cash_e8 = ints.cash_after_e8
     account.fees_e8 += ints.fee_e8
     account.breaker_until_ms = ints.breaker_until_ms
+    account.day_index, account.day_start_e8 = ints.day_index, ints.day_start_e8
+    account.is_day_latched = bool(ints.is_day_latched)
+    account.peak_e8 = ints.peak_e8
+    if ints.is_hard_tripped:
+        account.hard_latch_sequence = sequence
+    elif not ints.is_hard_latched:
+        account.hard_latch_sequence = 0
     if ints.is_rearmed:
         sent = 1 if ints.sent_lots > 0 else 0
         account.window_start_order = next_order_number(using=using) - 1 - sent
-    after = (account.cash_e8, account.fees_e8, account.breaker_until_ms, account.window_start_order)
-    if after != before:
+    if model_to_dict(account) != before:
         account.save(using=using)
+
+
+def _write_repeat_latch(
+    inputs: DecisionInputs, decision: Decision, state: AccountState, sequence: int, using: str
+) -> None:
+    """The repeated-orders guard stops the router on this symbol until a person releases it."""
+    if decision.ints.is_repeat_tripped:
+        row = state.position(inputs.symbol)
+        row.repeat_latch_sequence = sequence
+        row.save(using=using)
 
 
 def _push_down(inputs: DecisionInputs, decision: Decision, state: AccountState, sequence: int, using: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from django.conf import settings
@@ -10,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from apps.audit import services as audit
 from apps.engine.decide import decide
-from apps.engine.decision import SOURCE_FLATTEN, SOURCE_ROUTER, Decision
+from apps.engine.decision import SOURCE_FLATTEN, SOURCE_ROUTER
 from apps.engine.errors import Conflict, InvalidInput, Unavailable
 from apps.engine.reasons import TradingState
 from apps.engine.values import E8, Filters
@@ -45,7 +46,7 @@ def decide_and_record(
         stored = answer_stored(prepared, using=using)
         if stored is not None:
             return stored
-        facts = read_facts()
+        facts = with_filters_age(read_facts(), prepared.request.symbol)
         state = account_state(using=using)
         controls = controls_read(symbol=prepared.request.symbol, halted=passage.halted, using=using)
         refuse_unconfirmed(prepared, controls)
@@ -64,7 +65,6 @@ def decide_and_record(
             using=using,
         )
         decision = decide(inputs)
-        refuse_short(prepared, decision)
         return decision_record(
             prepared=prepared,
             inputs=inputs,
@@ -73,12 +73,6 @@ def decide_and_record(
             sequence=controls.sequence,
             using=using,
         )
-
-
-def refuse_short(prepared: Prepared, decision: Decision) -> None:
-    """While ALLOW_SHORT is false nobody sells what the account does not hold, as on a spot exchange."""
-    if decision.ints.sent_lots > 0 and decision.ints.position_after_lots < 0 and not settings.ALLOW_SHORT:
-        raise InvalidInput(f"sells more {prepared.request.symbol} than is held", field="quantity")
 
 
 def refuse_unconfirmed(prepared: Prepared, controls: Controls) -> None:
@@ -117,6 +111,14 @@ def answer_of_key(idempotency: Idempotency, *, using: str = DEFAULT_DB_ALIAS) ->
     if row.fingerprint != idempotency.fingerprint:
         raise KeyReused("this key was used before with another body", field="Idempotency-Key")
     return Answer(row.status, bytes(row.answer), is_repeat=True)
+
+
+def with_filters_age(facts: MarketFacts, symbol: str) -> MarketFacts:
+    """The facts with the age of the symbol's rules; -1 where the exchange never stated them."""
+    if facts.filters_age_ms >= 0:
+        return facts
+    checked_ms = market.filters_checked_ms(symbol)
+    return replace(facts, filters_age_ms=max(0, facts.ts_ms - checked_ms) if checked_ms else -1)
 
 
 def filters_by_symbol(symbol: str, positions: Mapping[str, Position]) -> dict[str, Filters]:

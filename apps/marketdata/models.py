@@ -27,12 +27,13 @@ class AppendOnly(models.Model):
 
 
 class Symbol(models.Model):
-    """A traded pair, by the exchange's name for it."""
+    """A traded pair, by the exchange's name for it. `checked_ts_ms` is when the exchange last stated its rules."""
 
     name = models.CharField(max_length=20, primary_key=True)
     base_asset = models.CharField(max_length=20)
     quote_asset = models.CharField(max_length=20)
     status = models.CharField(max_length=32)
+    checked_ts_ms = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return self.name

@@ -19,13 +19,14 @@ BAR_COLUMNS = Bars._fields
 
 
 class SymbolInfo(NamedTuple):
-    """A symbol of the watch list with the filters in force."""
+    """A symbol of the watch list with the filters in force, which the exchange last stated at `checked_ts_ms`."""
 
     symbol: str
     base_asset: str
     quote_asset: str
     status: str
     filters: Filters
+    checked_ts_ms: int
 
 
 def watch_list() -> list[SymbolInfo]:
@@ -33,7 +34,10 @@ def watch_list() -> list[SymbolInfo]:
     symbols = {row.name: row for row in Symbol.objects.filter(name__in=settings.SYMBOLS)}
     filters = {row.symbol_id: row.as_filters() for row in _newest_revisions(settings.SYMBOLS)}
     return [
-        SymbolInfo(name, symbols[name].base_asset, symbols[name].quote_asset, symbols[name].status, filters[name])
+        SymbolInfo(
+            *(name, symbols[name].base_asset, symbols[name].quote_asset, symbols[name].status, filters[name]),
+            symbols[name].checked_ts_ms,
+        )
         for name in settings.SYMBOLS
         if name in filters
     ]
@@ -50,6 +54,12 @@ def filters_current(symbol: str) -> Filters:
     if not revisions:
         raise UnknownName(f"no filters are known for {symbol!r}", field="symbol")
     return revisions[0].as_filters()
+
+
+def filters_checked_ms(symbol: str) -> int:
+    """When the exchange last stated the rules of a symbol; 0 when it never did."""
+    found = Symbol.objects.filter(name=symbol).values_list("checked_ts_ms", flat=True).first()
+    return found or 0
 
 
 def filters_at(symbol: str, revision: int) -> Filters:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -75,7 +75,8 @@ def symbols_store(*, rules: Iterable[SymbolRules], ts_ms: int) -> list[str]:
     """Write what the exchange says of its symbols; a change of filters is a new revision. Returns whose changed."""
     changed = []
     for rule in rules:
-        fields = {"base_asset": rule.base_asset, "quote_asset": rule.quote_asset, "status": rule.status}
+        fields: dict[str, Any] = {"base_asset": rule.base_asset, "quote_asset": rule.quote_asset, "status": rule.status}
+        fields["checked_ts_ms"] = ts_ms
         Symbol.objects.update_or_create(name=rule.symbol, defaults=fields)
         newest = FilterRevision.objects.filter(symbol_id=rule.symbol).order_by("-revision").first()
         number = newest.revision if newest else 0

@@ -195,6 +195,7 @@ def test_a_cancel_does_not_catch_a_stop_that_triggered_first() -> None:
     waiting = request_cancel(rested(sell(STOP_LOSS, 10, stop=9_900)), ts_ms=2_000, latency_ms=50)
     step = hit((waiting,), sold(9_900, 1, ts_ms=2_049))
     assert seen(step.orders, depth(ts_ms=2_060)).canceled == ()
+    assert hit(step.orders, sold(9_890, 1, number=102, ts_ms=2_060)).canceled == ()
     assert len(seen(step.orders, depth(ts_ms=2_099)).fills) == 1
     assert hit((waiting,), sold(9_900, 1, ts_ms=2_050)).canceled == ("a",)
 

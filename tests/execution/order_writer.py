@@ -30,7 +30,7 @@ def main(database: str, start: Path, ready: Path, seed: int, n_orders: int) -> N
 
     chance = random.Random(seed)
     book = book_at("BTCUSDT", PRICE, BASE_MS)
-    facts = MarketFacts(BASE_MS, {"BTCUSDT": mid_e8(book)}, 0, book, book)
+    facts = MarketFacts(BASE_MS, {"BTCUSDT": mid_e8(book)}, 0, 0, book, book)
     requests = [
         DecisionRequest(
             "BTCUSDT", SOURCE_PERSON, f"process-{seed}", side=1, quantity_e8=chance.randint(1, 40) * 100_000

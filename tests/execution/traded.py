@@ -31,7 +31,7 @@ def decide_on_book(source: int, price: float, ts_ms: int, **request: Any) -> Non
     view = view_latest(SYMBOL) if source == SOURCE_ROUTER else None
     asked = DecisionRequest(symbol=SYMBOL, source=source, actor="owner:alice", reason="a test", **request)
     marks = {SYMBOL: mid_e8(arrival)}
-    facts = MarketFacts(ts_ms + LATENCY_MS, marks, 7, seen, arrival)
+    facts = MarketFacts(ts_ms + LATENCY_MS, marks, 7, 0, seen, arrival)
     decide_and_record(prepared=Prepared(asked, view, seen, ts_ms), read_facts=lambda: facts)
 
 

@@ -55,6 +55,7 @@ def batch_run(symbols: tuple[str, ...], blocks: list[Any]) -> RunResult:
             limits=limit_record(limits, FILTERS),
             terms=terms,
             window_trades=limits["drawdown_window_trades"],
+            lookback_ms=limits["low_profit_window_ms"],
         ),
         inactive=inactive_arms(),
         is_bocpd=True,

@@ -91,17 +91,18 @@ def _lowered(sentence: str) -> str:
 
 
 def _worst_guard(document: dict[str, Any], asset: str) -> str:
-    """The numbers of the guard that gave the reason: the first, in name order, of the worst verdict."""
+    """The numbers of the guard that gave the reason: of the worst verdict the first, by name, that could tell."""
     ranks = {"REDUCE": 1, "DENY": 2, "HALT": 3}
     stopped = [guard for guard in document["guards"] or [] if guard["verdict"] in ranks]
-    if not stopped or stopped[0]["unit"] == "state":
+    if not stopped:
         return ""
-    worst = max(stopped, key=lambda guard: ranks[guard["verdict"]])
+    worst = max(stopped, key=lambda guard: (ranks[guard["verdict"]], not guard.get("isUnknown")))
+    unit = words.unit_of(worst)
+    if unit == "state" or worst.get("isUnknown"):
+        return ""
     step = int(document["inputs"]["filters"]["step_e8"])
-    observed, limit = (
-        words.in_unit(worst[name], worst["unit"], step_e8=step, asset=asset) for name in ("observed", "limit")
-    )
-    return f"{words.plain(worst['name']).capitalize()}: {observed}, limit {limit}." if not worst["isUnknown"] else ""
+    observed, limit = (words.in_unit(worst[name], unit, step_e8=step, asset=asset) for name in ("observed", "limit"))
+    return f"{words.plain(worst['name']).capitalize()}: {observed}, limit {limit}."
 
 
 def _canary(rehearsal: dict[str, Any]) -> str:

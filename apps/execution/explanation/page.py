@@ -6,8 +6,11 @@ from typing import Any
 
 from apps.audit.records import StoredRecord
 from apps.audit.rendering import record_document
+from apps.audit.selectors import snapshot_get
 from apps.dashboard import formats
 from apps.dashboard.detail import Cell, Section
+from apps.engine.record import inputs_whole
+from apps.execution.answers import numbers
 from apps.execution.explanation.choice import arms_section, context_section, sizing_section
 from apps.execution.explanation.outcome import summary_section, title, verdict
 from apps.execution.explanation.proof import proof_section, record_section, replay_section
@@ -19,6 +22,8 @@ def explanation(record: StoredRecord, *, asset: str, address: str) -> dict[str, 
     document = record_document(record)
     if document.get("outcome") is None:
         return _other(record, document)
+    # Records leave out zeros and name their settings by hash; the page wants every input by name.
+    document["inputs"] = numbers(inputs_whole(record.content["inputs"], snapshot_get))
     sections = [
         summary_section(document, asset),
         context_section(document),

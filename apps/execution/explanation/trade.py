@@ -31,7 +31,7 @@ def guards_section(document: dict[str, Any], asset: str) -> Section:
         (
             words.plain(guard["name"]),
             Cell(guard["verdict"], TONES.get(guard["verdict"], "")),
-            Cell("unknown", "warn") if guard["isUnknown"] else _in_unit(guard, "observed", step, asset),
+            Cell("unknown", "warn") if guard.get("isUnknown") else _in_unit(guard, "observed", step, asset),
             _in_unit(guard, "limit", step, asset),
             summaries.get(guard["name"], ""),
         )
@@ -44,7 +44,7 @@ def guards_section(document: dict[str, Any], asset: str) -> Section:
 
 
 def _in_unit(guard: dict[str, Any], name: str, step_e8: int, asset: str) -> str:
-    return words.in_unit(guard[name], guard["unit"], step_e8=step_e8, asset=asset)
+    return words.in_unit(guard[name], words.unit_of(guard), step_e8=step_e8, asset=asset)
 
 
 def order_section(document: dict[str, Any], asset: str) -> Section | None:

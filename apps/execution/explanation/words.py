@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from apps.dashboard import formats
 from apps.engine.decision import GATE_GAP, GATE_INACTIVE, GATE_WARM_UP
+from apps.engine.guards import GUARDS
 from apps.engine.reasons import TradingState
 from apps.engine.values import E8
 from apps.web.values import parse_decimal_e8
@@ -77,6 +79,11 @@ def seconds(duration_ms: Any) -> str:
     if duration_ms < 1000:
         return f"{duration_ms:.0f} ms"
     return f"{formats.number(duration_ms / 1000, 1)} s" if duration_ms < 120_000 else formats.age(duration_ms)
+
+
+def unit_of(guard: Mapping[str, Any]) -> str:
+    """The unit of a recorded guard's numbers; records of a guard that is gone show bare counts."""
+    return GUARDS.get(guard["name"]).unit if guard["name"] in GUARDS else ""
 
 
 def in_unit(text: str, unit: str, *, step_e8: int, asset: str) -> str:
