@@ -104,7 +104,7 @@ def on_trade(orders: tuple[OpenOrder, ...], trade: Trade, ledger: Consumption, t
     """
     draft = Draft(orders)
     for order in draft.orders():
-        if is_cancel_due(order, trade.ts_ms) and draft.now(order) is not None:
+        if order.phase is not Phase.TRAVELING and is_cancel_due(order, trade.ts_ms) and draft.now(order) is not None:
             draft.cancel(order, OrderReason.CANCELED)
     for order in draft.orders():
         if order.phase is Phase.ARMED and _counts(order, trade) and draft.now(order) is not None:
@@ -225,7 +225,7 @@ def _share(draft: Draft, side: int, trade: Trade, left: int, terms: OrderTerms) 
     A trade through a price clears its queue. At the price itself only the opposite aggressor counts: its lots serve
     those ahead of us first, and whoever stands ahead of an older order of ours stands ahead of a younger one too.
     """
-    served, ahead = 0, 0
+    served = 0
     for order in _reached(draft.orders(), side, trade):
         if draft.now(order) is None:
             continue
@@ -234,8 +234,8 @@ def _share(draft: Draft, side: int, trade: Trade, left: int, terms: OrderTerms) 
         if is_through:
             queue = 0
         else:
-            # An unknown queue lets nobody pass.
-            ahead = max(ahead, served + left + 1 if queue is None else queue)
+            # An unknown queue lets nobody pass: it takes all that is left.
+            ahead = served + left if queue is None else queue
             used = min(left, max(0, ahead - served))
             left, served = left - used, served + used
             queue = None if queue is None else max(0, queue - served)

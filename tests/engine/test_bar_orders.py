@@ -145,6 +145,7 @@ def test_ioc_fok_and_limit_maker_at_the_open() -> None:
     ioc = meet(buys(LIMIT, 150, price=10_050, tif=IOC))
     assert (ioc.fills[0].lots, only(ioc).reason) == (100, OrderReason.PARTICIPATION_CAP)
     assert only(meet(buys(LIMIT, 5, price=9_999, tif=IOC))).reason is OrderReason.LIMIT_NOT_MET
+    assert only(meet(sells(LIMIT, 5, price=9_999, tif=IOC), volume_lots=9)).reason is OrderReason.PARTICIPATION_CAP
     fok = meet(buys(LIMIT, 101, price=10_050, tif=FOK))
     assert (fok.fills, only(fok).reason) == ((), OrderReason.NOT_WHOLE)
     assert meet(buys(LIMIT, 100, price=10_050, tif=FOK)).fills[0].lots == 100
