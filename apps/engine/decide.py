@@ -25,6 +25,7 @@ from apps.engine.decision import (
 from apps.engine.desk import DeskRecord, LimitRecord, OrderRecord
 from apps.engine.gate import gate_nb
 from apps.engine.matching import execute_nb
+from apps.engine.placed import placed
 from apps.engine.plan import judged_ticks_nb, plan_nb
 from apps.engine.portfolio import fee_nb, notional_nb
 from apps.engine.reasons import Reason, Status
@@ -149,13 +150,15 @@ def decide_nb(
 
 def decide(inputs: DecisionInputs) -> Decision:
     """One decision from its recorded inputs: a pure function of them, on one engine version."""
-    w = workspace()
+    w, placing = workspace(), inputs.placing
+    # Nothing is offered to the kernel's own walk when the order is not a market order: it is judged there, not filled.
+    bids, asks = (inputs.bids, inputs.asks) if placing is None else (inputs.bids[:0], inputs.asks[:0])
     decide_nb(
         inputs.view, inputs.arms, inputs.gates, inputs.desk, inputs.limits, inputs.terms, inputs.params,
-        inputs.arrival, inputs.bids, inputs.asks, inputs.draw.u, w,
+        inputs.arrival, bids, asks, inputs.draw.u, w,
     )  # fmt: skip
     ints = type(INTS)(*(int(value) for value in w.out_i))._replace(attempt=inputs.draw.attempt)
-    return Decision(
+    decision = Decision(
         ints=ints,
         floats=type(FLOATS)(*(float(value) for value in w.out_f)),
         probabilities=tuple(float(value) for value in w.p),
@@ -163,6 +166,7 @@ def decide(inputs: DecisionInputs) -> Decision:
         findings=tuple(tuple(int(value) for value in row) for row in w.findings) if ints.side else (),
         fills=tuple(tuple(int(value) for value in row) for row in w.fills[: ints.n_fills]),
     )
+    return decision if placing is None else placed(inputs, placing, decision)
 
 
 def no_view() -> tuple[ViewRecord, Array2d, IntArray1d]:

@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from apps.engine.consumption import Consumption
 from apps.engine.desk import DeskRecord, LimitRecord
 from apps.engine.fills import FILL_WIDTH, MAX_FILLS
 from apps.engine.gate import FINDING_WIDTH, N_GUARDS
+from apps.engine.order_step import Step
+from apps.engine.placing import Placing
 from apps.engine.policies import POLICIES
 from apps.engine.propensity import propensity_work
 from apps.engine.router import RouterParams
@@ -114,7 +117,9 @@ FLOATS: Any = namedtuple("FloatColumns", _FLOAT_FIELDS)(*range(len(_FLOAT_FIELDS
 class DecisionInputs:
     """Everything a decision reads. `bids`, `asks` are (ticks, lots) rows of the arrival book, best first.
 
-    `seen_bids`, `seen_asks` are the book as it stood when the decision was prepared, the base of slippage.
+    `seen_bids`, `seen_asks` are the book as it stood when the decision was prepared, the base of slippage. `bids` and
+    `asks` are what is left of the arrival book after what `ledger` says we have taken of it. `placing` is an order that
+    is no market order; nothing but the gate of the kernel concerns it.
     """
 
     symbol: str
@@ -135,6 +140,8 @@ class DecisionInputs:
     arrival_ts_ms: int
     filters: Filters
     draw: Draw
+    ledger: Consumption | None = None
+    placing: Placing | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ class Decision:
     """All outputs of one decision; `ints` and `floats` have the columns of DECISION_INTS and DECISION_FLOATS.
 
     `findings` holds (verdict, observed, limit, is_unknown) per guard, empty when no order was formed; `fills` holds
-    (price_ticks, lots, fee_e8).
+    (price_ticks, lots, fee_e8). `step` and `ledger` are what a placed order's arrival did; None for all others.
     """
 
     ints: Any
@@ -151,6 +158,8 @@ class Decision:
     widths: tuple[float, ...]
     findings: tuple[tuple[int, ...], ...]
     fills: tuple[tuple[int, ...], ...]
+    step: Step | None = None
+    ledger: Consumption | None = None
 
 
 class Workspace(NamedTuple):

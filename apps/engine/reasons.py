@@ -23,6 +23,7 @@ class Status(IntEnum):
     BLOCKED = 3
     REJECTED = 4
     EXPIRED = 5
+    OPEN = 6
 
 
 class TradingState(IntEnum):
@@ -77,6 +78,11 @@ class Reason(IntEnum):
     CANCELED = 48
     LIST_CANCELED = 49
     KILL_SWITCH = 50
+    WOULD_TRIGGER = 51
+    LIST_PRICES = 52
+    FILTER_PRICE = 53
+    FILTER_PERCENT_PRICE = 54
+    FILTER_MARKET_LOT_SIZE = 55
 
     @property
     def code(self) -> str:
@@ -126,4 +132,9 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.NEXT_BAR_MISSING: "The next bar never came, so the order expired.",
     Reason.PARTICIPATION_CAP: "The order exceeded its share of the next bar's volume; the rest expired.",
     Reason.KILL_SWITCH: "The kill switch is engaged.",
+    Reason.WOULD_TRIGGER: "Stop price would trigger immediately.",
+    Reason.LIST_PRICES: "The relationship of the prices for the orders is not correct.",
+    Reason.FILTER_PRICE: "Filter failure: PRICE_FILTER.",
+    Reason.FILTER_PERCENT_PRICE: "Filter failure: PERCENT_PRICE_BY_SIDE.",
+    Reason.FILTER_MARKET_LOT_SIZE: "Filter failure: MARKET_LOT_SIZE.",
 }

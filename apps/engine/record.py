@@ -16,11 +16,22 @@ from apps.engine.codec import MAX_INTEGER, canonical_bytes, float_from, float_te
 from apps.engine.decide import decide, no_view
 from apps.engine.decision import ArrivalRecord, Decision, DecisionInputs, Draw, TermsRecord
 from apps.engine.desk import DeskRecord, LimitRecord
+from apps.engine.order_record import (
+    MATCH_OUTPUTS,
+    ledger_back,
+    ledger_out,
+    match,
+    match_inputs_back,
+    match_outputs,
+    placing_back,
+    placing_out,
+)
 from apps.engine.rng import philox_uniform_nb
 from apps.engine.router import RouterParams
 from apps.engine.sections import (
     ARM_NAMES,
     OUTPUT_SECTIONS,
+    PLACED_SECTIONS,
     SOURCES,
     average_price_e8,
     context_section,
@@ -49,6 +60,7 @@ __all__ = [
 
 
 TOP_LEVELS = 3
+MATCH_KIND = "execution.fill"
 
 
 class Difference(NamedTuple):
@@ -95,8 +107,9 @@ def _levels_back(rows: list[list[int | str]]) -> IntArray2d:
 
 
 def as_recorded(inputs: DecisionInputs, decision: Decision) -> DecisionInputs:
-    """The inputs worth keeping: where no order was sent nothing walked the book, and its top is all that was read."""
-    if decision.ints.sent_lots > 0:
+    """The inputs worth keeping: where no order walked the book, its top is all that was read; a placed one brings its
+    own."""
+    if decision.ints.sent_lots > 0 and inputs.placing is None:
         return inputs
     return replace(inputs, bids=inputs.bids[:TOP_LEVELS], asks=inputs.asks[:TOP_LEVELS])
 
@@ -128,6 +141,8 @@ def inputs_out(inputs: DecisionInputs) -> dict[str, Any]:
             "bids": _levels(inputs.bids),
             "asks": _levels(inputs.asks),
         },
+        **({"taken": ledger_out(inputs.ledger)} if inputs.ledger is not None and inputs.ledger.levels else {}),
+        **({"placing": placing_out(inputs.placing)} if inputs.placing is not None else {}),
     }
 
 
@@ -176,22 +191,28 @@ def inputs_back(fields: dict[str, Any], load_snapshot: Callable[[str], bytes]) -
         arrival_ts_ms=arrival["ts_ms"],
         filters=_back(Filters, fields["filters"]),
         draw=draw._replace(u=float(redrawn)),
+        ledger=ledger_back(fields["taken"]) if "taken" in fields else None,
+        placing=placing_back(fields.get("placing")),
     )
     return inputs, view
 
 
 def replay(kind: str, body: dict[str, Any], load_snapshot: Callable[[str], bytes]) -> list[Difference]:
-    """Recompute a decision record from its own inputs; the differences, none when it matches.
+    """Recompute a decision, or an event that open orders met, from its recorded inputs; the differences.
 
-    Raises LookupError for a kind that holds no decision.
+    Raises LookupError for a kind that holds neither.
     """
-    if not kind.startswith("execution.decision"):
+    if kind == MATCH_KIND:
+        names, recomputed = MATCH_OUTPUTS, match_outputs(*match(match_inputs_back(body["inputs"])))
+    elif kind.startswith("execution.decision"):
+        inputs, view = inputs_back(body["inputs"], load_snapshot)
+        recomputed = sections(inputs, view, decide(inputs))
+        names = (*OUTPUT_SECTIONS, *PLACED_SECTIONS)
+    else:
         raise LookupError(f"{kind} is not a decision")
-    inputs, view = inputs_back(body["inputs"], load_snapshot)
-    recomputed = sections(inputs, view, decide(inputs))
     found: list[Difference] = []
-    for name in OUTPUT_SECTIONS:
-        _compare(name, body.get(name), recomputed[name], found)
+    for name in names:
+        _compare(name, body.get(name), recomputed.get(name), found)
     return found
 
 

@@ -20,6 +20,8 @@ from apps.engine.decision import (
     DecisionInputs,
 )
 from apps.engine.gate import GATE_GUARDS
+from apps.engine.order_record import ledger_out, step_out
+from apps.engine.order_types import effective_time_in_force
 from apps.engine.policies import arms
 from apps.engine.reasons import REASON_TEXT, Reason, Status, Verdict
 from apps.engine.regime import LABELS
@@ -30,6 +32,8 @@ ARM_NAMES = (*(policy.policy_id for policy in arms()), "cash")
 SOURCES = ("router", "person", "flatten")
 # Sections of a decision record that replay recomputes and compares.
 OUTPUT_SECTIONS = ("policy", "sizing", "guards", "order", "fills", "position", "rehearsal", "outcome")
+# What records of orders that are no market orders hold besides.
+PLACED_SECTIONS = ("placed", "ledger")
 
 
 def sections(inputs: DecisionInputs, view: View | None, decision: Decision) -> dict[str, Any]:
@@ -46,6 +50,8 @@ def sections(inputs: DecisionInputs, view: View | None, decision: Decision) -> d
             "outcome": _outcome(inputs, decision),
         }
     )
+    if decision.step is not None and decision.ledger is not None:
+        found["placed"], found["ledger"] = step_out(decision.step), ledger_out(decision.ledger)
     return found
 
 
@@ -185,12 +191,25 @@ def _order(inputs: DecisionInputs, decision: Decision) -> dict[str, Any] | None:
     lots = ints.sent_lots or abs(ints.requested_lots)
     return {
         "side": "BUY" if ints.side > 0 else "SELL",
-        "type": "MARKET",
-        "time_in_force": "IOC",
+        **_shape(inputs),
         "quantity": _quantity(inputs, lots),
         "judged_price": e8_text(ints.judged_ticks * inputs.filters.tick_e8),
         "is_sent": ints.sent_lots > 0,
     }
+
+
+def _shape(inputs: DecisionInputs) -> dict[str, Any]:
+    """Type and prices as asked; an OCO has a shape per leg."""
+    if inputs.placing is None:
+        return {"type": "MARKET", "time_in_force": "IOC"}
+    shapes = []
+    for request in inputs.placing.requests:
+        shape = {"type": str(request.type)}
+        shape["time_in_force"] = str(effective_time_in_force(request.type, request.time_in_force))
+        prices = {"price": request.price_e8, "stop_price": request.stop_price_e8}
+        shape |= {name: e8_text(value) for name, value in prices.items() if value is not None}
+        shapes.append(shape | ({"trailing_bps": request.trailing_bps} if request.trailing_bps is not None else {}))
+    return shapes[0] if len(shapes) == 1 else {"type": "OCO", "legs": shapes}
 
 
 def _fills(inputs: DecisionInputs, decision: Decision) -> list[dict[str, Any]]:
@@ -251,7 +270,7 @@ def _rehearsal_status(inputs: DecisionInputs, decision: Decision) -> str:
     if ints.rehearsal_lots == 0:
         return "below_lot"
     if ints.rehearsal_filled_lots == 0:
-        return "expired"
+        return "open" if ints.status == Status.OPEN else "expired"
     return "filled" if ints.rehearsal_filled_lots == ints.rehearsal_lots else "partial"
 
 

@@ -38,7 +38,8 @@ def test_reason_codes_are_permanent() -> None:
         "FILTERS_STALE": 36, "SELF_CROSS": 37, "COOLDOWN": 38, "STOPLOSS_GUARD": 39,
         "BOOK_EXHAUSTED": 40, "BOOK_EMPTY": 41, "NEXT_BAR_MISSING": 42, "PARTICIPATION_CAP": 43,
         "LOW_PROFIT": 44, "WOULD_TAKE": 45, "NOT_WHOLE": 46, "LIMIT_NOT_MET": 47, "CANCELED": 48,
-        "LIST_CANCELED": 49, "KILL_SWITCH": 50,
+        "LIST_CANCELED": 49, "KILL_SWITCH": 50, "WOULD_TRIGGER": 51, "LIST_PRICES": 52, "FILTER_PRICE": 53,
+        "FILTER_PERCENT_PRICE": 54, "FILTER_MARKET_LOT_SIZE": 55,
     }  # fmt: skip
 
 
@@ -49,6 +50,7 @@ def test_verdicts_states_and_statuses_are_permanent() -> None:
     assert [(state.name, int(state)) for state in TradingState] == [("ACTIVE", 0), ("REDUCING", 1), ("HALTED", 2)]
     assert [(status.name, int(status)) for status in Status] == [
         ("NO_TRADE", 0), ("FILLED", 1), ("PARTIAL", 2), ("BLOCKED", 3), ("REJECTED", 4), ("EXPIRED", 5),
+        ("OPEN", 6),
     ]  # fmt: skip
 
 
