@@ -1,0 +1,28 @@
+"""What fills do to the round trip of a position, and what a trip that closes leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apps.engine.trips import OPEN, trip_nb
+from apps.execution.models import ClosedTrade, Position
+
+
+def trip_settle(
+    row: Position,
+    *,
+    before_lots: int,
+    after_lots: int,
+    flow_e8: int,
+    notional_e8: int,
+    is_stop: bool,
+    ts_ms: int,
+    using: str,
+) -> None:
+    """Carry fills into the round trip of a position's row; a trip that closes becomes a row of its own."""
+    trip = np.array([row.trip_cash_e8, row.trip_entry_e8, row.trip_exit_ms], np.int64)
+    profit = int(trip_nb(trip, before_lots, after_lots, flow_e8, notional_e8, ts_ms))
+    row.trip_cash_e8, row.trip_entry_e8, row.trip_exit_ms = (int(value) for value in trip)
+    if profit != OPEN:
+        given = {"account": row.account, "symbol": row.symbol, "profit_bps": profit, "is_stop": is_stop, "ts_ms": ts_ms}
+        ClosedTrade.objects.using(using).create(**given)
