@@ -9,6 +9,7 @@ import orjson
 
 from apps.engine.decimals import e8_text
 from apps.engine.decision import Decision, DecisionInputs
+from apps.engine.guards import GUARDS
 from apps.engine.reasons import REASON_TEXT, Reason, Status
 from apps.engine.record import ARM_NAMES, average_price_e8
 from apps.web.values import iso_ms
@@ -64,7 +65,7 @@ def answer_document(
         "blocked": status in (Status.BLOCKED, Status.REJECTED),
         "reason": reason.code if reason else None,
         "detail": _detail(decision, reason),
-        "guards": sections["guards"],
+        "guards": [_told(finding) for finding in sections["guards"]],
         "fills": sections["fills"],
         "position": sections["position"],
         "rehearsal": numbers(sections["rehearsal"]),
@@ -86,6 +87,11 @@ def numbers(section: Any) -> Any:
     if isinstance(section, str) and section.startswith(("0x", "-0x")):
         return float.fromhex(section)
     return section
+
+
+def _told(finding: dict[str, Any]) -> dict[str, Any]:
+    """A guard's finding with what records leave out: the unit of its numbers, and that it could read its input."""
+    return {**finding, "unit": GUARDS.get(finding["name"]).unit, "isUnknown": finding.get("isUnknown", False)}
 
 
 def _detail(decision: Decision, reason: Reason) -> str | None:

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from apps.engine.errors import InvalidInput
 from apps.engine.reasons import TradingState
 from apps.risk import selectors, services
+from apps.risk.limits import FRACTION, LIMITS, MONEY
 from apps.web.actors import actor_of
 from apps.web.bodies import Field, read_body
 from apps.web.clock import market_ms
@@ -22,17 +23,7 @@ from apps.web.roles import Role
 
 E8_PER_BPS = 10_000
 RELEASE = "releasing the kill switch takes an owner"
-# Each member of the body: the limit it sets, and its kind.
-LIMIT_FIELDS = {
-    "max_notional": ("max_notional_e8", "decimal_e8"),
-    "symbol_notional_cap": ("symbol_notional_cap_e8", "decimal_e8"),
-    "max_drawdown": ("max_drawdown_bps", "decimal_e8"),
-    "drawdown_window_trades": ("drawdown_window_trades", "int"),
-    "breaker_ms": ("breaker_ms", "int"),
-    "max_orders_per_minute": ("orders_per_minute", "int"),
-    "stale_after_ms": ("stale_after_ms", "int"),
-}
-MEMBER_OF = {limit: member for member, (limit, _) in LIMIT_FIELDS.items()}
+MEMBERS = {limit.member: limit for limit in LIMITS.values()}
 
 
 def _state() -> Response:
@@ -94,12 +85,14 @@ class LimitsView(APIView):
 
     @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request) -> Response:
-        fields = [Field(member, kind, required=False) for member, (_, kind) in LIMIT_FIELDS.items()]
+        fields = [
+            Field(member, "int" if limit.kind.decimals == 0 else "decimal_e8", required=False)
+            for member, limit in MEMBERS.items()
+        ]
         body = read_body(request, Field("reason", "text"), *fields)
         reason = body.pop("reason")
-        changes = {LIMIT_FIELDS[member][0]: value for member, value in body.items() if value is not None}
-        if "max_drawdown_bps" in changes:
-            changes["max_drawdown_bps"] = _bps(changes["max_drawdown_bps"])
+        sent = {member: value for member, value in body.items() if value is not None}
+        changes = {MEMBERS[member].name: _counted(member, value) for member, value in sent.items()}
         try:
             services.limits_set(changes=changes, reason=reason, **_who(request), role=role_of(request) or Role.VIEWER)
         except InvalidInput as error:
@@ -107,14 +100,19 @@ class LimitsView(APIView):
         return _state()
 
 
-def _bps(fraction_e8: int) -> int:
-    if fraction_e8 % E8_PER_BPS:
-        raise InvalidInput("must have at most 4 decimals", field="max_drawdown")
-    return fraction_e8 // E8_PER_BPS
+def _counted(member: str, value: int) -> int:
+    """The value as it is kept: a fraction, which is read in counts of 1e-8, in basis points."""
+    if MEMBERS[member].kind is not FRACTION:
+        return value
+    if value % E8_PER_BPS:
+        raise InvalidInput("must have at most 4 decimals", field=member)
+    return value // E8_PER_BPS
 
 
 def _named_as_sent(error: InvalidInput) -> InvalidInput:
-    """Bounds of money are kept in counts of 1e-8; people get them under the member's own name."""
-    member = MEMBER_OF.get(error.field, error.field)
-    unit = {"e8": " counts of 1e-8", "ps": " basis points"}.get(error.field[-2:], "")
-    return InvalidInput(f"{error}{unit}", field=member)
+    """Bounds are kept in counts; people get them with their unit, under the member's own name."""
+    if error.field not in LIMITS:
+        return error
+    limit = LIMITS[error.field]
+    unit = {MONEY: " counts of 1e-8", FRACTION: " basis points"}.get(limit.kind, "")
+    return InvalidInput(f"{error}{unit}", field=limit.member)

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.conf import settings
 
 from apps.engine.codec import MAX_INTEGER
 from apps.engine.errors import InvalidInput, UnknownName
 from apps.engine.values import E8
+from apps.web.values import decimal_text
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 
 
+class Kind(NamedTuple):
+    """What a limit counts: its unit for people, counts in one unit of its setting, decimals the setting may have."""
+
+    unit: str
+    per_setting: int
+    decimals: int
+
+
+MONEY = Kind("quote currency", E8, 8)
+FRACTION = Kind("fraction", 10_000, 4)
+COUNT = Kind("count", 1, 0)
+MS = Kind("ms", 1, 0)
+MINUTES = Kind("ms", MINUTE_MS, 0)
+HOURS = Kind("ms", 60 * MINUTE_MS, 0)
+
+
 @dataclass(frozen=True)
 class Limit:
-    """One limit: its bounds, the setting it starts from, and whether a lower value is the tighter one.
+    """One limit: the member of the API that names it, the setting it starts from, its bounds, and its safe direction.
 
-    `is_off_at_zero`: 0 switches the rule off, which is looser than any other value.
+    `is_tighter_lower`: a lower value allows less. `is_off_at_zero`: 0 switches the rule off, looser than anything else.
     """
 
     name: str
+    member: str
+    setting: str
+    kind: Kind
     low: int
     high: int
-    is_tighter_lower: bool
-    from_settings: Callable[[], int]
+    is_tighter_lower: bool = True
     is_off_at_zero: bool = False
 
     def check(self, value: object) -> int:
@@ -43,64 +63,56 @@ class Limit:
             return value == 0 != than
         return value > than if self.is_tighter_lower else value < than
 
-
-def _e8(setting: str) -> Callable[[], int]:
-    def read() -> int:
-        count = Decimal(getattr(settings, setting)) * E8
+    def from_settings(self) -> int:
+        """What the environment asks for. Raises InvalidInput when it is finer than the limit can be kept."""
+        count = Decimal(getattr(settings, self.setting)) * self.kind.per_setting
         if count != int(count):
-            raise InvalidInput(f"{setting} has more than 8 decimals")
+            raise InvalidInput(f"{self.setting} has more than {self.kind.decimals} decimals", field=self.name)
         return int(count)
 
-    return read
+    def told(self, value: int) -> str | float | int:
+        """The value as people read it: money as a decimal text, basis points as a fraction."""
+        if self.kind is MONEY:
+            return decimal_text(value)
+        return value / FRACTION.per_setting if self.kind is FRACTION else value
 
 
-def _bps(setting: str) -> Callable[[], int]:
-    def read() -> int:
-        count = Decimal(getattr(settings, setting)) * 10_000
-        if count != int(count):
-            raise InvalidInput(f"{setting} has more than 4 decimals")
-        return int(count)
-
-    return read
-
-
-def _minutes(setting: str) -> Callable[[], int]:
-    return lambda: int(getattr(settings, setting)) * MINUTE_MS
-
-
-def _count(setting: str) -> Callable[[], int]:
-    return lambda: int(getattr(settings, setting))
-
+# Limits of the form "at most this, and 0 is no rule", and pauses, which are tighter the longer they are.
+_OFF_AT_ZERO: dict[str, bool] = {"is_off_at_zero": True}
+_LONGER: dict[str, bool] = {"is_tighter_lower": False}
+_WINDOW = (MINUTES, MINUTE_MS, 30 * DAY_MS)
 
 LIMITS: dict[str, Limit] = {
     limit.name: limit
     for limit in (
-        Limit("max_notional_e8", 1, MAX_INTEGER, True, _e8("MAX_NOTIONAL")),
-        Limit("symbol_notional_cap_e8", 1, MAX_INTEGER, True, _e8("SYMBOL_NOTIONAL_CAP")),
-        Limit("max_drawdown_bps", 1, 10_000, True, lambda: int(settings.MAX_DD_BPS)),
+        Limit("max_notional_e8", "max_notional", "MAX_NOTIONAL", MONEY, 1, MAX_INTEGER),
+        Limit("symbol_notional_cap_e8", "symbol_notional_cap", "SYMBOL_NOTIONAL_CAP", MONEY, 1, MAX_INTEGER),
+        Limit("max_drawdown_bps", "max_drawdown", "MAX_DD", FRACTION, 1, 10_000),
         # A longer window looks back to higher equity, so it trips sooner.
-        Limit("drawdown_window_trades", 1, 512, False, lambda: int(settings.DRAWDOWN_WINDOW_TRADES)),
-        Limit("breaker_ms", MINUTE_MS, 30 * DAY_MS, False, lambda: int(settings.BREAKER_MINUTES) * MINUTE_MS),
-        Limit("orders_per_minute", 1, 60, True, lambda: int(settings.ORDERS_PER_MINUTE)),
-        Limit("stale_after_ms", 1, DAY_MS, True, lambda: int(settings.STALE_AFTER_MS)),
-        Limit("order_cap_e8", 0, MAX_INTEGER, True, _e8("MAX_ORDER_NOTIONAL"), is_off_at_zero=True),
-        Limit("hard_drawdown_bps", 0, 10_000, True, _bps("HARD_DD"), is_off_at_zero=True),
-        Limit("daily_loss_bps", 0, 10_000, True, _bps("DAILY_LOSS"), is_off_at_zero=True),
-        Limit("repeat_orders", 0, 1_000, True, _count("REPEAT_ORDERS"), is_off_at_zero=True),
-        Limit("collar_bps", 0, 10_000, True, _bps("PRICE_COLLAR"), is_off_at_zero=True),
+        Limit("drawdown_window_trades", "drawdown_window_trades", "DRAWDOWN_WINDOW_TRADES", COUNT, 1, 512, **_LONGER),
+        Limit("breaker_ms", "breaker_ms", "BREAKER_MINUTES", *_WINDOW, **_LONGER),
+        Limit("orders_per_minute", "max_orders_per_minute", "ORDERS_PER_MINUTE", COUNT, 1, 60),
+        Limit("stale_after_ms", "stale_after_ms", "STALE_AFTER_MS", MS, 1, DAY_MS),
+        Limit("order_cap_e8", "max_order_notional", "MAX_ORDER_NOTIONAL", MONEY, 0, MAX_INTEGER, **_OFF_AT_ZERO),
+        Limit("hard_drawdown_bps", "hard_drawdown", "HARD_DD", FRACTION, 0, 10_000, **_OFF_AT_ZERO),
+        Limit("daily_loss_bps", "daily_loss", "DAILY_LOSS", FRACTION, 0, 10_000, **_OFF_AT_ZERO),
+        Limit("repeat_orders", "repeat_orders", "REPEAT_ORDERS", COUNT, 0, 1_000, **_OFF_AT_ZERO),
+        Limit("collar_bps", "price_collar", "PRICE_COLLAR", FRACTION, 0, 10_000, **_OFF_AT_ZERO),
         Limit(
-            *("filters_stale_after_ms", 0, 365 * DAY_MS, True),
-            lambda: int(settings.FILTERS_STALE_HOURS) * 60 * MINUTE_MS,
-            is_off_at_zero=True,
+            *("filters_stale_after_ms", "filters_stale_after_ms", "FILTERS_STALE_HOURS", HOURS, 0, 365 * DAY_MS),
+            **_OFF_AT_ZERO,
         ),
-        Limit("cooldown_ms", 0, 30 * DAY_MS, False, _minutes("COOLDOWN_MINUTES")),
-        Limit("stop_guard_trades", 0, 64, True, _count("STOPLOSS_GUARD_TRADES"), is_off_at_zero=True),
-        Limit("stop_guard_window_ms", MINUTE_MS, 30 * DAY_MS, False, _minutes("STOPLOSS_GUARD_LOOKBACK_MINUTES")),
-        Limit("stop_guard_pause_ms", MINUTE_MS, 30 * DAY_MS, False, _minutes("STOPLOSS_GUARD_MINUTES")),
-        Limit("low_profit_trades", 0, 64, True, _count("LOW_PROFIT_TRADES"), is_off_at_zero=True),
-        Limit("low_profit_bps", -10_000, 10_000, False, _bps("LOW_PROFIT")),
-        Limit("low_profit_window_ms", MINUTE_MS, 30 * DAY_MS, False, _minutes("LOW_PROFIT_LOOKBACK_MINUTES")),
-        Limit("low_profit_pause_ms", MINUTE_MS, 30 * DAY_MS, False, _minutes("LOW_PROFIT_MINUTES")),
+        Limit("cooldown_ms", "cooldown_ms", "COOLDOWN_MINUTES", MINUTES, 0, 30 * DAY_MS, **_LONGER),
+        Limit("stop_guard_trades", "stoploss_guard_trades", "STOPLOSS_GUARD_TRADES", COUNT, 0, 64, **_OFF_AT_ZERO),
+        Limit(
+            *("stop_guard_window_ms", "stoploss_guard_lookback_ms", "STOPLOSS_GUARD_LOOKBACK_MINUTES", *_WINDOW),
+            **_LONGER,
+        ),
+        Limit("stop_guard_pause_ms", "stoploss_guard_ms", "STOPLOSS_GUARD_MINUTES", *_WINDOW, **_LONGER),
+        Limit("low_profit_trades", "low_profit_trades", "LOW_PROFIT_TRADES", COUNT, 0, 64, **_OFF_AT_ZERO),
+        Limit("low_profit_bps", "low_profit", "LOW_PROFIT", FRACTION, -10_000, 10_000, **_LONGER),
+        Limit("low_profit_window_ms", "low_profit_lookback_ms", "LOW_PROFIT_LOOKBACK_MINUTES", *_WINDOW, **_LONGER),
+        Limit("low_profit_pause_ms", "low_profit_ms", "LOW_PROFIT_MINUTES", *_WINDOW, **_LONGER),
     )
 }
 

@@ -107,7 +107,7 @@ def guards_state(*, ts_ms: int, using: str = DEFAULT_DB_ALIAS) -> dict[str, Any]
     return {
         "kill_switch": _kill_switch(states),
         "trading_state": states[DESK].state.name,
-        "limits": _limits(limits),
+        "limits": {limit.member: limit.told(limits[name]) for name, limit in LIMITS.items()},
         "usage": {
             "notional": decimal_text(sum(row.notional_e8 for row in usage)),
             "by_symbol": DataMap((row.symbol, decimal_text(row.notional_e8)) for row in usage),
@@ -139,32 +139,6 @@ def _kill_switch(states: dict[str, CurrentState]) -> dict[str, Any]:
             for scope, own in sorted(states.items())
             if scope != DESK and own.state is not TradingState.ACTIVE
         ),
-    }
-
-
-def _limits(limits: dict[str, int]) -> dict[str, Any]:
-    return {
-        "max_notional": decimal_text(limits["max_notional_e8"]),
-        "symbol_notional_cap": decimal_text(limits["symbol_notional_cap_e8"]),
-        "max_drawdown": limits["max_drawdown_bps"] / 10_000,
-        "drawdown_window_trades": limits["drawdown_window_trades"],
-        "breaker_ms": limits["breaker_ms"],
-        "max_orders_per_minute": limits["orders_per_minute"],
-        "stale_after_ms": limits["stale_after_ms"],
-        "max_order_notional": decimal_text(limits["order_cap_e8"]),
-        "hard_drawdown": limits["hard_drawdown_bps"] / 10_000,
-        "daily_loss": limits["daily_loss_bps"] / 10_000,
-        "repeat_orders": limits["repeat_orders"],
-        "price_collar": limits["collar_bps"] / 10_000,
-        "filters_stale_after_ms": limits["filters_stale_after_ms"],
-        "cooldown_ms": limits["cooldown_ms"],
-        "stoploss_guard_trades": limits["stop_guard_trades"],
-        "stoploss_guard_lookback_ms": limits["stop_guard_window_ms"],
-        "stoploss_guard_ms": limits["stop_guard_pause_ms"],
-        "low_profit_trades": limits["low_profit_trades"],
-        "low_profit": limits["low_profit_bps"] / 10_000,
-        "low_profit_lookback_ms": limits["low_profit_window_ms"],
-        "low_profit_ms": limits["low_profit_pause_ms"],
     }
 
 

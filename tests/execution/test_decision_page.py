@@ -12,7 +12,6 @@ import pytest
 from django.test import Client
 
 from apps.audit.records import StoredRecord
-from apps.audit.rendering import record_document
 from apps.audit.selectors import audit_head, audit_latest
 from apps.dashboard.detail import Section
 from apps.engine.features import FEATURE_NAMES
@@ -20,7 +19,7 @@ from apps.execution.explanation import words
 from apps.execution.explanation.choice import arms_section, sizing_section, switch_costs
 from apps.execution.explanation.costs import fill_costs
 from apps.execution.explanation.outcome import title, verdict
-from apps.execution.explanation.page import explanation
+from apps.execution.explanation.page import explanation, whole_document
 from apps.execution.explanation.trade import guards_section, order_section, position_section
 
 ADDRESS = "http://localhost:5000"
@@ -53,7 +52,7 @@ def find(traded: tuple[str, ...]) -> Callable[..., tuple[StoredRecord, dict[str,
 
     def one(source: str, status: str, reason: str | None = None) -> tuple[StoredRecord, dict[str, Any]]:
         for record in audit_latest(300, "execution.decision"):
-            document = record_document(record)
+            document = whole_document(record)
             outcome = document["outcome"]
             if (outcome["source"], outcome["status"]) == (source, status) and reason in (None, outcome["reason"]):
                 return record, document

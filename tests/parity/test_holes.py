@@ -38,4 +38,4 @@ def test_a_hole_in_one_of_two_symbols_is_the_same_in_both(settings: Any) -> None
     assert into_hole["sent_lots"] > 0 and into_hole["reason"] == Reason.NEXT_BAR_MISSING
     at_hole = rows[rows["bar_index"] == START_MS // MINUTE_MS + 605]
     assert at_hole["unknown"].tolist() == [UNKNOWN_MARK], "one symbol decides while the other, held, has no mark"
-    assert at_hole["reason"].tolist() == [Reason.GLOBAL_CAP]
+    assert at_hole["reason"].tolist() == [Reason.DATA_STALE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def live_run(symbols: tuple[str, ...], blocks: list[Any]) -> list[dict[str, Any]
 def batch_run(symbols: tuple[str, ...], blocks: list[Any]) -> RunResult:
     controls = controls_read(symbol=symbols[0], halted=None, using="default")
     limits = limits_current()
-    terms = terms_record(source=SOURCE_ROUTER, unit_e8=FILTERS.unit_e8, controls=controls, last_signal=0.0)
+    terms = terms_record(source=SOURCE_ROUTER, rules=FILTERS, controls=controls, last_signal=0.0)
     assert terms.fill_kind == FILL_BARS
     return run(
         [Observer(observe_settings(symbol)) for symbol in symbols],
@@ -114,7 +115,7 @@ def rebuilt_state_is_the_stored_one(symbols: tuple[str, ...]) -> None:
 def test_a_gap_and_a_breaker_trip_are_the_same_in_both(bars_desk: Any) -> None:
     """The rare paths: bars missing at a grid bar, and a drawdown that pauses trading and re-arms."""
     bars_desk.SYMBOLS = ("BTCUSDT",)
-    bars_desk.MAX_DD_BPS, bars_desk.BREAKER_MINUTES = 2, 15
+    bars_desk.MAX_DD, bars_desk.BREAKER_MINUTES = Decimal("0.0002"), 15
     seed_desk(("BTCUSDT",))
     bars = walk_bars(1_500, seed=9, sigma=0.004)
     keep = np.ones(bars.n, bool)

@@ -65,6 +65,20 @@ def test_the_state_has_the_contract_s_shape(seeded: Path) -> None:
             "breakerMs": 900_000,
             "maxOrdersPerMinute": 6,
             "staleAfterMs": 5000,
+            "maxOrderNotional": "100000",
+            "hardDrawdown": 0.1,
+            "dailyLoss": 0.03,
+            "repeatOrders": 20,
+            "priceCollar": 0.02,
+            "filtersStaleAfterMs": 86_400_000,
+            "cooldownMs": 0,
+            "stoplossGuardTrades": 0,
+            "stoplossGuardLookbackMs": 86_400_000,
+            "stoplossGuardMs": 3_600_000,
+            "lowProfitTrades": 0,
+            "lowProfit": 0.0,
+            "lowProfitLookbackMs": 86_400_000,
+            "lowProfitMs": 3_600_000,
         },
         "usage": {"notional": "123457", "bySymbol": {"BTCUSDT": "123456", "ETHUSDT": "1"}},
         "breaker": {
@@ -133,6 +147,20 @@ def test_limits_are_tightened_by_an_operator_and_loosened_by_an_owner(seeded: Pa
     assert post(client_of("owner"), "limits", looser).json()["limits"]["maxNotional"] == "200000"
 
 
+def test_every_limit_that_is_shown_can_be_set(seeded: Path) -> None:
+    client = client_of("owner")
+    shown = client.get("/api/guards/state").json()["limits"]
+    changed = {
+        **shown,
+        **{"maxOrderNotional": "5.00000001", "hardDrawdown": 0.0, "dailyLoss": 0.0123, "repeatOrders": 3},
+        **{"priceCollar": 0.05, "cooldownMs": 1, "lowProfit": -0.02, "lowProfitMs": 60_000},
+    }
+    answer = post(client, "limits", {**changed, "reason": "all of them"})
+    assert answer.status_code == 200, answer.content
+    assert answer.json()["limits"] == changed
+    assert client.get("/api/guards/state").json()["limits"] == changed
+
+
 def test_trading_states_over_http(seeded: Path) -> None:
     operator, owner = client_of("operator"), client_of("owner")
     assert post(operator, "trading-state", {"state": "REDUCING", "reason": "r"}).json()["tradingState"] == "REDUCING"
@@ -150,6 +178,9 @@ def test_trading_states_over_http(seeded: Path) -> None:
         ("limits", {"maxNotional": "99999999999"}, "maxNotional"),
         ("limits", {"maxDrawdown": 0.00001}, "maxDrawdown"),
         ("limits", {"maxDrawdown": 1.5}, "maxDrawdown"),
+        ("limits", {"lowProfit": -1.5}, "lowProfit"),
+        ("limits", {"priceCollar": 0.00005}, "priceCollar"),
+        ("limits", {"stoplossGuardMs": 59_999}, "stoplossGuardMs"),
         ("limits", {"leverage": 2}, "leverage"),
         ("limits", {}, "body"),
         ("kill-switch", {"engaged": "true"}, "engaged"),

@@ -26,6 +26,20 @@ DEFAULTS = {
     "breaker_ms": 900_000,
     "orders_per_minute": 6,
     "stale_after_ms": 5_000,
+    "order_cap_e8": 100_000 * 10**8,
+    "hard_drawdown_bps": 1_000,
+    "daily_loss_bps": 300,
+    "repeat_orders": 20,
+    "collar_bps": 200,
+    "filters_stale_after_ms": 86_400_000,
+    "cooldown_ms": 0,
+    "stop_guard_trades": 0,
+    "stop_guard_window_ms": 86_400_000,
+    "stop_guard_pause_ms": 3_600_000,
+    "low_profit_trades": 0,
+    "low_profit_bps": 0,
+    "low_profit_window_ms": 86_400_000,
+    "low_profit_pause_ms": 3_600_000,
 }
 
 
@@ -94,16 +108,44 @@ LOOSER = {
     "breaker_ms": -1,
     "orders_per_minute": 1,
     "stale_after_ms": 1,
+    "order_cap_e8": 1,
+    "hard_drawdown_bps": 1,
+    "daily_loss_bps": 1,
+    "repeat_orders": 1,
+    "collar_bps": 1,
+    "filters_stale_after_ms": 1,
+    "cooldown_ms": -1,
+    "stop_guard_trades": 1,
+    "stop_guard_window_ms": -1,
+    "stop_guard_pause_ms": -1,
+    "low_profit_trades": 1,
+    "low_profit_bps": -1,
+    "low_profit_window_ms": -1,
+    "low_profit_pause_ms": -1,
 }
+# Protections that are off by default, where nothing is looser: they are switched on first.
+SWITCHED_ON = {"cooldown_ms": 60_000, "stop_guard_trades": 2, "low_profit_trades": 2}
 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_only_an_owner_loosens(seeded: Path, name: str) -> None:
-    looser = DEFAULTS[name] + LOOSER[name]
+    if name in SWITCHED_ON:
+        change(**{name: SWITCHED_ON[name]})
+    before = selectors.limits_current()
+    looser = before[name] + LOOSER[name]
     with pytest.raises(PermissionDenied, match=name):
         change(**{name: looser, "max_drawdown_bps": 400} if name != "max_drawdown_bps" else {name: looser})
-    assert selectors.limits_current() == DEFAULTS
+    assert selectors.limits_current() == before
     assert change(role=Role.OWNER, **{name: looser})[name] == looser
+
+
+@pytest.mark.parametrize("name", [name for name, limit in LIMITS.items() if limit.is_off_at_zero])
+def test_switching_a_rule_off_is_the_loosest_of_all(seeded: Path, name: str) -> None:
+    change(role=Role.OWNER, **{name: LIMITS[name].high})
+    with pytest.raises(PermissionDenied, match=name):
+        change(**{name: 0})
+    assert change(role=Role.OWNER, **{name: 0})[name] == 0
+    assert change(**{name: LIMITS[name].high})[name] == LIMITS[name].high, "an operator may switch it on again"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from apps.audit.rendering import record_document
 from apps.audit.selectors import snapshot_get
 from apps.dashboard import formats
 from apps.dashboard.detail import Cell, Section
+from apps.engine.errors import IntegrityBreach, UnknownName
 from apps.engine.record import inputs_whole
 from apps.execution.answers import numbers
 from apps.execution.explanation.choice import arms_section, context_section, sizing_section
@@ -22,8 +23,10 @@ def explanation(record: StoredRecord, *, asset: str, address: str) -> dict[str, 
     document = record_document(record)
     if document.get("outcome") is None:
         return _other(record, document)
-    # Records leave out zeros and name their settings by hash; the page wants every input by name.
-    document["inputs"] = numbers(inputs_whole(record.content["inputs"], snapshot_get))
+    try:
+        document = whole_document(record)
+    except (UnknownName, IntegrityBreach) as error:
+        return _other(record, document, trouble=str(error))
     sections = [
         summary_section(document, asset),
         context_section(document),
@@ -46,10 +49,19 @@ def explanation(record: StoredRecord, *, asset: str, address: str) -> dict[str, 
     }
 
 
-def _other(record: StoredRecord, document: dict[str, Any]) -> dict[str, Any]:
+def whole_document(record: StoredRecord) -> dict[str, Any]:
+    """A decision's record with every input by name: records leave out zeros and name their settings by hash.
+
+    Raises UnknownName or IntegrityBreach when the settings are not in the store any more.
+    """
+    inputs = numbers(inputs_whole(record.content["inputs"], snapshot_get))
+    return {**record_document(record), "inputs": inputs}
+
+
+def _other(record: StoredRecord, document: dict[str, Any], trouble: str = "") -> dict[str, Any]:
     """A change of a control, or a record whose bytes can no longer be read."""
-    is_decision = record.kind.startswith("execution.decision")
-    trouble = document["nullReasons"].get("context", "") if is_decision else ""
+    if record.kind.startswith("execution.decision"):
+        trouble = trouble or document["nullReasons"].get("context", "")
     return {
         "title": f"{record.kind}, record {record.sequence}",
         "subtitle": f"{formats.date_time(record.ts_ms)} UTC, by {record.actor}",
