@@ -78,5 +78,5 @@ def breakers_nb(desk: DeskRecord, limits: LimitRecord, out_i: IntArray1d) -> Des
         desk.locked_cash_e8, desk.own_bid_ticks, desk.own_ask_ticks, desk.filters_age_ms, out_i[INTS.day_index],
         out_i[INTS.day_start_e8], out_i[INTS.is_day_latched], out_i[INTS.peak_e8], out_i[INTS.is_hard_latched],
         desk.same_buys, desk.same_sells, desk.is_repeat_latched, desk.since_exit_ms, desk.closed_trades,
-        desk.closed_profit_bps, desk.since_stop_ms, desk.stop_exits,
+        desk.closed_profit_bps, desk.since_stop_ms, desk.stop_exits, desk.dust_e8,
     )  # fmt: skip

@@ -53,7 +53,8 @@ def order_nb(signed_lots: int, ask_ticks: int, desk: DeskRecord, terms: TermsRec
     is_opposite = desk.position_lots * side < 0
     reduces = 1 if is_opposite and lots <= abs(desk.position_lots) else 0
     is_flatten = 1 if terms.source == SOURCE_FLATTEN and reduces == 1 else 0
-    fee = fee_nb(notional, terms.fee_bps)
+    # A fee in base comes off what is bought and needs no cash.
+    fee = 0 if side > 0 and terms.is_fee_in_base == 1 else fee_nb(notional, terms.fee_bps)
     is_router = 1 if terms.source == SOURCE_ROUTER else 0
     return OrderRecord(
         side, lots, terms.remainder_e8, judged, notional, fee, terms.unit_e8, reduces, is_flatten, terms.limit_ticks,
@@ -76,6 +77,7 @@ def open_record_nb(view: ViewRecord, desk: DeskRecord, u: float, w: Any) -> None
     w.out_i[INTS.unknown] = desk.unknown
     w.out_i[INTS.position_before_lots] = desk.position_lots
     w.out_i[INTS.position_after_lots] = desk.position_lots
+    w.out_i[INTS.dust_after_e8] = desk.dust_e8
     w.out_i[INTS.cash_before_e8] = desk.cash_e8
     w.out_i[INTS.cash_after_e8] = desk.cash_e8
     w.out_i[INTS.equity_before_e8] = desk.equity_e8

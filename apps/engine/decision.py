@@ -51,7 +51,7 @@ class TermsRecord(NamedTuple):
     """The settings and flags a decision is taken under.
 
     `lots` (signed), `remainder_e8` and `limit_ticks` (0: a market order) are a person's order, `last_signal` is the
-    signal of the last order sent.
+    signal of the last order sent. `is_fee_in_base`: buys pay their fee in base, of which a lot holds `step_e8`.
     """
 
     source: int
@@ -71,6 +71,8 @@ class TermsRecord(NamedTuple):
     rehearsal_bps: int
     fill_kind: int
     last_signal: float
+    is_fee_in_base: int
+    step_e8: int
 
 
 class ArrivalRecord(NamedTuple):
@@ -101,6 +103,7 @@ _INT_FIELDS = (
     *("day_index", "day_start_e8", "is_day_latched", "is_day_tripped"),
     *("peak_e8", "is_hard_latched", "is_hard_tripped", "is_repeat_tripped"),
     *("verdicts", "unknown", "rehearsal_lots", "rehearsal_filled_lots", "rehearsal_notional_e8"),
+    "dust_after_e8",
 )
 _FLOAT_FIELDS = ("u", "signal", "expected_reward", "width", "sigmoid", "propensity")
 

@@ -19,7 +19,8 @@ class DeskRecord(NamedTuple):
     `other_notional_e8` holds the other symbols at their worst, `locked_cash_e8` what open buys have reserved;
     `own_bid_ticks`, `own_ask_ticks` are our best resting prices (0: none). `day_index` is the UTC day that
     `day_start_e8`, the equity at its first decision, belongs to; `peak_e8` is the highest equity since the hard
-    breaker was last released. `since_exit_ms`, `since_stop_ms` are -1 when there was none.
+    breaker was last released. `since_exit_ms`, `since_stop_ms` are -1 when there was none. `dust_e8` is what is held
+    beyond whole lots, with the sign of the holding: fees in base leave it, and it cannot be traded.
 
     Nothing in a decision wraps while |cash|, |equity| and |position| stay below 2^62 and the fee below 10,000 bps.
     """
@@ -56,6 +57,7 @@ class DeskRecord(NamedTuple):
     closed_profit_bps: int
     since_stop_ms: int
     stop_exits: int
+    dust_e8: int
 
 
 class OrderRecord(NamedTuple):

@@ -9,6 +9,7 @@ from numba import njit
 
 from apps.engine.decision import FLOATS, INTS, Workspace
 from apps.engine.desk import UNKNOWN_MARK, DeskRecord
+from apps.engine.portfolio import dust_value_nb
 from apps.engine.trips import N_TRIP, OPEN, TRIP_EXIT_MS, trip_nb
 from apps.engine.values import Array1d, IntArray1d, IntArray2d
 
@@ -25,6 +26,7 @@ class BookState(NamedTuple):
 
     totals: IntArray1d
     positions: IntArray1d
+    dust: IntArray1d
     trips: IntArray2d
     closed_times: IntArray2d
     closed_profits: IntArray2d
@@ -50,6 +52,7 @@ def book_state(n_symbols: int, cash_e8: int) -> BookState:
     return BookState(
         totals=totals,
         positions=np.zeros(n_symbols, np.int64),
+        dust=np.zeros(n_symbols, np.int64),
         trips=np.zeros((n_symbols, N_TRIP), np.int64),
         closed_times=np.zeros((n_symbols, MAX_CLOSED), np.int64),
         closed_profits=np.zeros((n_symbols, MAX_CLOSED), np.int64),
@@ -89,9 +92,17 @@ def closed_within_nb(times: IntArray1d, profits: IntArray1d, after_ms: int) -> t
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def holding_value_nb(book: BookState, s: int, unit_e8: int, step_e8: int) -> int:
+    """What is held of a symbol at its mark, dust included."""
+    lot = book.marks[s] * unit_e8
+    value = book.positions[s] * lot
+    return value if book.dust[s] == 0 else value + dust_value_nb(book.dust[s], lot, step_e8)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def desk_of_nb(
-    book: BookState, units: IntArray1d, s: int, bar_index: int, ts_ms: int, window_limit: int, lookback_ms: int,
-    view_age_ms: int,
+    book: BookState, units: IntArray1d, steps: IntArray1d, s: int, bar_index: int, ts_ms: int, window_limit: int,
+    lookback_ms: int, view_age_ms: int,
 ) -> DeskRecord:  # fmt: skip
     """The desk as symbol `s` meets it when bar `bar_index` has closed.
 
@@ -101,13 +112,12 @@ def desk_of_nb(
     equity, other, unknown = t[TOTAL_CASH], 0, 0
     for j in range(book.positions.shape[0]):
         if book.mark_index[j] != bar_index:
-            if book.positions[j] != 0 or j == s:
+            if book.positions[j] != 0 or book.dust[j] != 0 or j == s:
                 unknown |= UNKNOWN_MARK
             continue
-        value = book.positions[j] * book.marks[j] * units[j]
-        equity += value
+        equity += holding_value_nb(book, j, units[j], steps[j])
         if j != s:
-            other += abs(value)
+            other += abs(book.positions[j]) * book.marks[j] * units[j]
     high_water = equity
     n = t[TOTAL_WINDOW]
     for j in range(max(0, n - window_limit), n):
@@ -121,7 +131,7 @@ def desk_of_nb(
         orders_within_nb(times, sides, 0, ts_ms), 0, t[TOTAL_BREAKER], 0, view_age_ms, unknown, 0, 0, 0, 0, 0, 0,
         t[TOTAL_DAY], t[TOTAL_DAY_START], t[TOTAL_DAY_LATCHED], t[TOTAL_PEAK], t[TOTAL_HARD_LATCHED],
         orders_within_nb(times, sides, 1, ts_ms), orders_within_nb(times, sides, -1, ts_ms), book.repeat_latched[s],
-        since_exit_ms, closed, profit, -1, 0,
+        since_exit_ms, closed, profit, -1, 0, book.dust[s],
     )  # fmt: skip
 
 
@@ -174,3 +184,4 @@ def settle_nb(book: BookState, s: int, ts_ms: int, w: Workspace) -> None:
         book.window[n % MAX_WINDOW] = out[INTS.equity_after_e8]
         book.totals[TOTAL_WINDOW] = n + 1
     book.positions[s] = out[INTS.position_after_lots]
+    book.dust[s] = out[INTS.dust_after_e8]

@@ -9,6 +9,7 @@ from numba import njit
 from apps.engine.decision import FILL_DEPTH, INTS, ArrivalRecord, TermsRecord, ViewRecord
 from apps.engine.desk import UNKNOWN_DATA, DeskRecord, LimitRecord, OrderRecord
 from apps.engine.fills import PARTICIPATION_DIVISOR, fill_bar_next_nb, fill_depth_nb
+from apps.engine.portfolio import dust_value_nb, fee_nb
 from apps.engine.reasons import Reason, Status
 from apps.engine.values import IntArray2d
 
@@ -32,11 +33,28 @@ def fill_nb(
 ) -> int:  # fmt: skip
     """Fill on the book or at the next bar's open, as the terms say; returns the number of fill rows."""
     if terms.fill_kind == FILL_DEPTH:
-        return fill_depth_nb(asks if side > 0 else bids, lots, terms.unit_e8, terms.fee_bps, fills)
-    return fill_bar_next_nb(
-        side, lots, arrival.open_ticks, arrival.volume_lots, view.sigma_bar, view.adv_quote,
-        terms.unit_e8, terms.fee_bps, terms.slippage_scale, fills,
-    )  # fmt: skip
+        n_fills = fill_depth_nb(asks if side > 0 else bids, lots, terms.unit_e8, terms.fee_bps, fills)
+    else:
+        n_fills = fill_bar_next_nb(
+            side, lots, arrival.open_ticks, arrival.volume_lots, view.sigma_bar, view.adv_quote,
+            terms.unit_e8, terms.fee_bps, terms.slippage_scale, fills,
+        )  # fmt: skip
+    if side > 0 and terms.is_fee_in_base == 1:
+        for row in range(n_fills):
+            fills[row, 2] = fee_nb(fills[row, 1] * terms.step_e8, terms.fee_bps)
+    return n_fills
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def holding_after_nb(desk: DeskRecord, side: int, lots: int, base_fee_e8: int, step_e8: int) -> tuple[int, int]:
+    """(whole lots, dust) after fills. Whole lots are counted toward zero, so dust has the sign of the holding."""
+    if base_fee_e8 == 0 and desk.dust_e8 == 0:
+        return desk.position_lots + side * lots, 0
+    held = (desk.position_lots + side * lots) * step_e8 + desk.dust_e8 - base_fee_e8
+    whole = abs(held) // step_e8
+    if held < 0:
+        whole = -whole
+    return whole, held - whole * step_e8
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -78,16 +96,23 @@ def execute_nb(
         return _EXPIRED, _DATA_STALE
     n_fills = fill_nb(order.side, order.lots, view, terms, arrival, bids, asks, w.fills)
     lots, notional, fee = sums_nb(w.fills, n_fills, terms.unit_e8)
-    if order.side > 0 and notional + fee > desk.cash_e8:
+    is_base_fee = order.side > 0 and terms.is_fee_in_base == 1
+    flow = -order.side * notional - (0 if is_base_fee else fee)
+    if order.side > 0 and -flow > desk.cash_e8:
         return _EXPIRED, _FREE_BALANCE
     w.out_i[INTS.n_fills] = n_fills
     w.out_i[INTS.filled_lots] = lots
     w.out_i[INTS.notional_e8] = notional
     w.out_i[INTS.fee_e8] = fee
-    w.out_i[INTS.position_after_lots] += order.side * lots
-    w.out_i[INTS.cash_after_e8] -= order.side * notional + fee
+    held, dust = holding_after_nb(desk, order.side, lots, fee if is_base_fee else 0, terms.step_e8)
+    w.out_i[INTS.position_after_lots] = held
+    w.out_i[INTS.dust_after_e8] = dust
+    w.out_i[INTS.cash_after_e8] += flow
     mark_unit = desk.mark_ticks * terms.unit_e8
-    w.out_i[INTS.equity_after_e8] += order.side * (lots * mark_unit - notional) - fee
+    w.out_i[INTS.equity_after_e8] += (held - desk.position_lots) * mark_unit + flow
+    if dust != desk.dust_e8:
+        before = dust_value_nb(desk.dust_e8, mark_unit, terms.step_e8)
+        w.out_i[INTS.equity_after_e8] += dust_value_nb(dust, mark_unit, terms.step_e8) - before
     if rehearsal > 0:
         n_rehearsal = fill_nb(order.side, rehearsal, view, terms, arrival, bids, asks, w.rehearsal_fills)
         rehearsal_filled, rehearsal_notional, _ = sums_nb(w.rehearsal_fills, n_rehearsal, terms.unit_e8)

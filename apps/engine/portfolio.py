@@ -11,9 +11,12 @@ MAX_NOTIONAL_E8 = 2**62
 
 
 class PositionRecord(NamedTuple):
-    """One symbol's holding. `cost_e8` is what the open lots were bought (or sold short) for, fees apart."""
+    """One symbol's holding in base. `cost_e8` is what it was bought (or sold short) for, in quote and fees apart.
 
-    lots: int
+    `fees_e8` is in quote; a fee that was charged in base counts with its worth at the price of its fill.
+    """
+
+    quantity_e8: int
     cost_e8: int
     realized_e8: int
     fees_e8: int
@@ -43,23 +46,40 @@ def fee_nb(notional_e8: int, fee_bps: int) -> int:
     return notional_e8 // 10_000 * fee_bps + (notional_e8 % 10_000 * fee_bps + 9_999) // 10_000
 
 
-def position_after(
-    position: PositionRecord, *, side: int, lots: int, ticks: int, unit_e8: int, fee_e8: int
-) -> PositionRecord:
-    """The holding after one fill. Closing part of it takes its share of the cost, rounded down; the last lot takes all.
+@njit(cache=True, error_model="numpy", nogil=True)
+def dust_value_nb(dust_e8: int, lot_value_e8: int, step_e8: int) -> int:
+    """dust x value of a lot / lot, rounded down; to 18 digits where the product would leave int64."""
+    value, rest = dust_e8 * (lot_value_e8 // step_e8), lot_value_e8 % step_e8
+    # Both are below a lot, so this happens only to lots of more than 20 coins.
+    while rest > 0 and abs(dust_e8) > MAX_NOTIONAL_E8 // rest:
+        step_e8, rest = (step_e8 + 1) // 2, rest // 2
+    return value + dust_e8 * rest // step_e8
 
-    A fill that crosses zero closes the old side first and opens the rest at the fill's price. Not compiled: cost x lots
-    leaves int64 for coins of many lots, and Python's integers do not end.
+
+def position_after(
+    position: PositionRecord, *, side: int, quantity_e8: int, notional_e8: int, fee_e8: int, is_base_fee: bool = False
+) -> PositionRecord:
+    """The holding after one fill. Closing part of it takes its share of the cost, rounded down; the last part all.
+
+    A fill that crosses zero closes the old side first and opens the rest at the fill's price. A buy that pays in base
+    brings less base, and costs less by what that fee is worth: realized + unrealized - fees is the change of equity.
+    Not compiled: cost x quantity leaves int64, and Python's integers do not end.
     """
-    signed = side * lots
-    after = position.lots + signed
-    fees = position.fees_e8 + fee_e8
-    if position.lots * signed >= 0:
-        return PositionRecord(after, position.cost_e8 + lots * ticks * unit_e8, position.realized_e8, fees)
-    held = abs(position.lots)
-    closed = min(lots, held)
+    if is_base_fee:
+        worth = fee_worth_e8(fee_e8, quantity_e8, notional_e8)
+        quantity_e8, notional_e8, fee_e8 = quantity_e8 - fee_e8, notional_e8 - worth, worth
+    held, signed = abs(position.quantity_e8), side * quantity_e8
+    after, fees = position.quantity_e8 + signed, position.fees_e8 + fee_e8
+    if position.quantity_e8 * signed >= 0:
+        return PositionRecord(after, position.cost_e8 + notional_e8, position.realized_e8, fees)
+    closed = min(quantity_e8, held)
     cost_closed = position.cost_e8 * closed // held
-    proceeds = closed * ticks * unit_e8
-    gain = proceeds - cost_closed if position.lots > 0 else cost_closed - proceeds
-    cost = position.cost_e8 - cost_closed + (lots - closed) * ticks * unit_e8
+    proceeds = notional_e8 * closed // quantity_e8
+    gain = proceeds - cost_closed if position.quantity_e8 > 0 else cost_closed - proceeds
+    cost = position.cost_e8 - cost_closed + notional_e8 - proceeds
     return PositionRecord(after, cost, position.realized_e8 + gain, fees)
+
+
+def fee_worth_e8(fee_e8: int, quantity_e8: int, notional_e8: int) -> int:
+    """What a fee in base was worth in quote at the price of its fill, rounded up."""
+    return -(-fee_e8 * notional_e8 // quantity_e8)

@@ -28,7 +28,7 @@ from apps.engine.decision import (
     workspace,
 )
 from apps.engine.desk import LimitRecord
-from apps.engine.ledger import TOTAL_CASH, BookState, book_state, desk_of_nb, settle_nb
+from apps.engine.ledger import TOTAL_CASH, BookState, book_state, desk_of_nb, holding_value_nb, settle_nb
 from apps.engine.observe import (
     S_ADV,
     S_AGE,
@@ -83,11 +83,12 @@ def view_record_nb(core: CoreState, interval_ms: int) -> ViewRecord:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def terms_of_nb(base: TermsRecord, unit_e8: int, last_signal: float) -> TermsRecord:
+def terms_of_nb(base: TermsRecord, unit_e8: int, step_e8: int, last_signal: float) -> TermsRecord:
     return TermsRecord(
         base.source, base.lots, base.remainder_e8, base.limit_ticks, unit_e8, base.fee_bps, base.slippage_scale,
         base.rebalance_band_bps, base.weight_e9, base.horizon_bars, base.bars_per_year, base.is_execution_on,
         base.is_router_on, base.fallback_arm, base.rehearsal_bps, base.fill_kind, last_signal,
+        base.is_fee_in_base, step_e8,
     )  # fmt: skip
 
 
@@ -105,28 +106,28 @@ def limits_of_nb(base: LimitRecord, rules: IntArray1d) -> LimitRecord:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def commit_nb(
-    s: int, i: int, core: CoreState, tables: RunTables, book: BookState, units: IntArray1d, rules: IntArray2d,
-    limits: LimitRecord, terms: TermsRecord, params: RouterParams, seed: int, symbol_ids: IntArray1d,
+    s: int, i: int, core: CoreState, tables: RunTables, book: BookState, units: IntArray1d, steps: IntArray1d,
+    rules: IntArray2d, limits: LimitRecord, terms: TermsRecord, params: RouterParams, seed: int, symbol_ids: IntArray1d,
     interval_ms: int, window_limit: int, lookback_ms: int, empty: IntArray2d, w: Workspace,
 ) -> None:  # fmt: skip
     """Decide on the view of the bar before step i and fill at bar i's open."""
     bar_index = core.scalars_i[S_LAST_INDEX]
     ts_ms = (bar_index + 1) * interval_ms
-    desk = desk_of_nb(book, units, s, bar_index, ts_ms, window_limit, lookback_ms, 0)
+    desk = desk_of_nb(book, units, steps, s, bar_index, ts_ms, window_limit, lookback_ms, 0)
     is_next = tables.present[s, i] == 1
     arrival = ArrivalRecord(0, 0, tables.open_ticks[s, i] if is_next else 0, tables.volume_lots[s, i] if is_next else 0)
     u = philox_uniform_nb(seed, symbol_ids[s], bar_index * interval_ms, 0)
     decide_nb(
         view_record_nb(core, interval_ms), core.arms, core.gates, desk, limits_of_nb(limits, rules[s]),
-        terms_of_nb(terms, units[s], book.last_signals[s]), params, arrival, empty, empty, u, w,
+        terms_of_nb(terms, units[s], steps[s], book.last_signals[s]), params, arrival, empty, empty, u, w,
     )  # fmt: skip
     settle_nb(book, s, ts_ms, w)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def run_nb(
-    stacked: CoreState, tables: RunTables, book: BookState, units: IntArray1d, rules: IntArray2d, limits: LimitRecord,
-    terms: TermsRecord, params: RouterParams, seed: int, symbol_ids: IntArray1d, interval_ms: int,
+    stacked: CoreState, tables: RunTables, book: BookState, units: IntArray1d, steps: IntArray1d, rules: IntArray2d,
+    limits: LimitRecord, terms: TermsRecord, params: RouterParams, seed: int, symbol_ids: IntArray1d, interval_ms: int,
     window_limit: int, lookback_ms: int, warm_ups: IntArray1d, inactive: IntArray1d, is_bocpd: int,
     empty: IntArray2d, w: Workspace,
     out_i: IntArray2d, out_f: Array2d, out_p: Array2d, out_symbol: IntArray1d, equity: IntArray1d,
@@ -138,8 +139,8 @@ def run_nb(
             if book.due[s] == 1:
                 core = core_of_nb(stacked, s)
                 commit_nb(
-                    s, i, core, tables, book, units, rules, limits, terms, params, seed, symbol_ids, interval_ms,
-                    window_limit, lookback_ms, empty, w,
+                    s, i, core, tables, book, units, steps, rules, limits, terms, params, seed, symbol_ids,
+                    interval_ms, window_limit, lookback_ms, empty, w,
                 )  # fmt: skip
                 out_i[n_decisions] = w.out_i
                 out_f[n_decisions] = w.out_f
@@ -158,7 +159,7 @@ def run_nb(
                 )  # fmt: skip
                 book.marks[s] = tables.close_ticks[s, i]
                 book.mark_index[s] = tables.bar_index[i]
-            total += book.positions[s] * book.marks[s] * units[s]
+            total += holding_value_nb(book, s, units[s], steps[s])
         equity[i] = total
     return n_decisions
 
@@ -225,6 +226,7 @@ def run(
     out_symbol, equity = np.zeros(capacity, np.int64), np.zeros(n, np.int64)
     count = run_nb(
         stacked, tables, book, np.array([f.unit_e8 for f in filters], np.int64),
+        np.array([f.step_e8 for f in filters], np.int64),
         np.array([rules_of(f) for f in filters], np.int64), settings.limits, settings.terms,
         observers[0].settings.params, settings.seed,
         np.array([symbol_id(o.settings.symbol) for o in observers], np.int64), interval_ms, settings.window_trades,

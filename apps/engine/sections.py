@@ -224,16 +224,20 @@ def _fills(inputs: DecisionInputs, decision: Decision) -> list[dict[str, Any]]:
     ]
 
 
+def _held(inputs: DecisionInputs, lots: int, dust_e8: int) -> str:
+    return e8_text(lots * inputs.filters.step_e8 + dust_e8)
+
+
 def _position(inputs: DecisionInputs, decision: Decision) -> dict[str, Any]:
     ints = decision.ints
     return {
         "before": {
-            "quantity": _quantity(inputs, ints.position_before_lots),
+            "quantity": _held(inputs, ints.position_before_lots, inputs.desk.dust_e8),
             "cash": e8_text(ints.cash_before_e8),
             "equity": e8_text(ints.equity_before_e8),
         },
         "after": {
-            "quantity": _quantity(inputs, ints.position_after_lots),
+            "quantity": _held(inputs, ints.position_after_lots, ints.dust_after_e8),
             "cash": e8_text(ints.cash_after_e8),
             "equity": e8_text(ints.equity_after_e8),
         },

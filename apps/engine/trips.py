@@ -25,8 +25,10 @@ def trip_nb(trip: IntArray1d, before_lots: int, after_lots: int, flow_e8: int, n
     """Carry a fill into the trip; the profit in bps when it closes one, OPEN otherwise.
 
     `flow_e8` is the change of cash, fee included. A fill that crosses zero closes with its share and opens with the
-    rest; the share is by lots, rounded down.
+    rest; the share is by lots, rounded down. What a fee in base has left of a single lot is no trip.
     """
+    if before_lots == 0 and after_lots == 0:
+        return OPEN
     if before_lots * after_lots > 0 or before_lots == 0:
         trip[TRIP_CASH] += flow_e8
         if abs(after_lots) > abs(before_lots):

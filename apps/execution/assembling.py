@@ -20,9 +20,10 @@ from apps.engine.decision import (
     TermsRecord,
 )
 from apps.engine.desk import UNKNOWN_FILTERS, UNKNOWN_MARK, UNKNOWN_STATE, DeskRecord, LimitRecord
+from apps.engine.portfolio import dust_value_nb
 from apps.engine.rng import philox_uniform_nb, symbol_id
 from apps.engine.run import rules_of
-from apps.engine.values import E8, Book, Filters, IntArray2d
+from apps.engine.values import Book, Filters, IntArray2d
 from apps.execution.account import AccountState, closed_trades, high_water_e8, orders_since
 from apps.execution.controls import Controls, fallback_arm
 from apps.execution.facts import LEVELS_ARRIVAL, LEVELS_SEEN, MarketFacts
@@ -116,14 +117,14 @@ def limit_record(limits: Mapping[str, int], rules: Filters) -> LimitRecord:
     )
 
 
-def terms_record(*, source: int, unit_e8: int, controls: Controls, last_signal: float) -> TermsRecord:
+def terms_record(*, source: int, rules: Filters, controls: Controls, last_signal: float) -> TermsRecord:
     """The settings and flags of a decision of the router."""
     return TermsRecord(
         source=source,
         lots=0,
         remainder_e8=0,
         limit_ticks=0,
-        unit_e8=unit_e8,
+        unit_e8=rules.unit_e8,
         fee_bps=settings.FEE_BPS,
         slippage_scale=1,
         rebalance_band_bps=int(settings.REBALANCE_BAND * 10_000),
@@ -136,6 +137,8 @@ def terms_record(*, source: int, unit_e8: int, controls: Controls, last_signal: 
         rehearsal_bps=controls.rehearsal_bps,
         fill_kind=FILL_BARS if settings.FILLS == "bars" else FILL_DEPTH,
         last_signal=last_signal,
+        is_fee_in_base=int(settings.FEE_ASSET == "base"),
+        step_e8=rules.step_e8,
     )
 
 
@@ -145,9 +148,7 @@ def _terms(
     """Under FILLS=bars only the autopilot waits for the next bar; what a person asks for meets the book there is."""
     request = prepared.request
     position = state.position(request.symbol)
-    terms = terms_record(
-        source=request.source, unit_e8=rules.unit_e8, controls=controls, last_signal=position.last_signal
-    )
+    terms = terms_record(source=request.source, rules=rules, controls=controls, last_signal=position.last_signal)
     if facts.arrival is not None:
         terms = terms._replace(fill_kind=FILL_DEPTH)
     if request.source != SOURCE_PERSON:
@@ -209,6 +210,7 @@ def _desk(
         closed_profit_bps=closed.profit_bps,
         since_stop_ms=closed.since_stop_ms,
         stop_exits=closed.stop_exits,
+        dust_e8=position.quantity_e8 - lots_held(position.quantity_e8, rules) * rules.step_e8,
     )
 
 
@@ -252,7 +254,7 @@ def _worth(
         locked += exposure.locked_cash_e8
         lots, ticks = lots_held(quantity, rules), mark // rules.tick_e8
         dust = quantity - lots * rules.step_e8
-        equity += lots * ticks * rules.unit_e8 + dust * mark // E8
+        equity += lots * ticks * rules.unit_e8 + int(dust_value_nb(dust, ticks * rules.unit_e8, rules.step_e8))
         if name == symbol:
             own = exposure
         else:

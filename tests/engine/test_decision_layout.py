@@ -16,7 +16,7 @@ def test_the_columns_of_a_decision() -> None:
         "equity_after_e8", "high_water_e8", "breaker_until_ms", "is_tripped", "is_rearmed",
         "day_index", "day_start_e8", "is_day_latched", "is_day_tripped", "peak_e8", "is_hard_latched",
         "is_hard_tripped", "is_repeat_tripped", "verdicts", "unknown",
-        "rehearsal_lots", "rehearsal_filled_lots", "rehearsal_notional_e8",
+        "rehearsal_lots", "rehearsal_filled_lots", "rehearsal_notional_e8", "dust_after_e8",
     )  # fmt: skip
     assert DECISION_FLOATS.names == ("u", "signal", "expected_reward", "width", "sigmoid", "propensity")
 

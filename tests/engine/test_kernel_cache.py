@@ -25,7 +25,7 @@ prepare_process()
 import numpy as np
 from apps.engine.desk import DeskRecord, LimitRecord, OrderRecord
 from apps.engine.gate import FINDING_WIDTH, N_GUARDS, gate_nb
-desk = DeskRecord(*([0] * 7), 6, *([0] * 24))
+desk = DeskRecord(*([0] * 7), 6, *([0] * 25))
 order = OrderRecord(1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 1)
 limits = LimitRecord(0, 0, 0, 0, 6, *([0] * 20))
 print(*gate_nb(desk, order, limits, np.zeros((N_GUARDS, FINDING_WIDTH), np.int64)))

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from apps.engine.portfolio import FLAT, MAX_NOTIONAL_E8, PositionRecord, fee_nb, notional_nb, position_after
+from apps.engine.portfolio import (
+    FLAT,
+    MAX_NOTIONAL_E8,
+    PositionRecord,
+    dust_value_nb,
+    fee_nb,
+    fee_worth_e8,
+    notional_nb,
+    position_after,
+)
 from tests.support.engine import plain
 
 INT64_MAX = 2**63 - 1
@@ -17,7 +26,8 @@ def trade(position: PositionRecord, *fills: tuple[int, int]) -> PositionRecord:
     """Fills as (signed lots, ticks), at a unit of 10 and no fee."""
     for signed, ticks in fills:
         side = 1 if signed > 0 else -1
-        position = position_after(position, side=side, lots=abs(signed), ticks=ticks, unit_e8=10, fee_e8=0)
+        notional = abs(signed) * ticks * 10
+        position = position_after(position, side=side, quantity_e8=abs(signed), notional_e8=notional, fee_e8=0)
     return position
 
 
@@ -81,15 +91,48 @@ def test_crossing_zero_closes_first_and_opens_the_rest() -> None:
 
 
 def test_fees_are_kept_apart_from_the_cost() -> None:
-    position = position_after(FLAT, side=1, lots=100, ticks=50, unit_e8=10, fee_e8=50)
+    position = position_after(FLAT, side=1, quantity_e8=100, notional_e8=50_000, fee_e8=50)
     assert position == PositionRecord(100, 50_000, 0, 50)
-    assert position_after(position, side=-1, lots=100, ticks=50, unit_e8=10, fee_e8=51) == (0, 0, 0, 101)
+    assert position_after(position, side=-1, quantity_e8=100, notional_e8=50_000, fee_e8=51) == (0, 0, 0, 101)
+
+
+def test_a_fee_in_base_brings_less_and_costs_less() -> None:
+    """1,000 for 50,000 with a fee of 3 in base, worth 150: 997 for 49,850. Selling 500 of it leaves a dust of 497."""
+    bought = position_after(FLAT, side=1, quantity_e8=1_000, notional_e8=50_000, fee_e8=3, is_base_fee=True)
+    assert bought == PositionRecord(997, 49_850, 0, 150)
+    sold = position_after(bought, side=-1, quantity_e8=500, notional_e8=30_000, fee_e8=30)
+    closed = 49_850 * 500 // 997
+    assert sold == PositionRecord(497, 49_850 - closed, 30_000 - closed, 180)
+
+
+def test_the_worth_of_a_fee_in_base_is_rounded_up() -> None:
+    """1 of 3 for 100 is worth 33.3; a fee of the whole quantity is worth all that was paid."""
+    assert fee_worth_e8(1, 3, 100) == 34
+    assert fee_worth_e8(3, 3, 100) == 100
+    eaten = position_after(FLAT, side=1, quantity_e8=3, notional_e8=100, fee_e8=3, is_base_fee=True)
+    assert eaten == PositionRecord(0, 0, 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("dust", "lot", "step", "worth"),
+    [
+        (0, 6 * 10**7, 1_000, 0),
+        (999, 6 * 10**7, 1_000, 999 * 60_000),
+        (-999, 6 * 10**7, 1_000, -999 * 60_000),
+        (7, 10, 4, 17),
+        (-7, 10, 4, -18),
+        (10**11 - 1, 10**18, 10**11, 10**18 - 10**7),
+    ],
+)
+def test_dust_is_worth_its_share_of_a_lot(dust: int, lot: int, step: int, worth: int) -> None:
+    """Rounded down, and a lot of 10^11 times its worth leaves int64 by far."""
+    assert dust_value_nb(dust, lot, step) == plain(dust_value_nb)(dust, lot, step) == worth == dust * lot // step
 
 
 def test_a_coin_of_many_lots_does_not_wrap() -> None:
     """10^10 lots at 1e5 quote cost 10^13; the product with the lots leaves int64 by far."""
     held = PositionRecord(10**10, 10**13 + 7, 0, 0)
-    after = position_after(held, side=-1, lots=9_999_999_999, ticks=100, unit_e8=10, fee_e8=0)
+    after = position_after(held, side=-1, quantity_e8=9_999_999_999, notional_e8=9_999_999_999 * 1_000, fee_e8=0)
     closed = (10**13 + 7) * 9_999_999_999 // 10**10
     assert after == PositionRecord(1, 10**13 + 7 - closed, 9_999_999_999 * 1_000 - closed, 0)
 
@@ -99,30 +142,38 @@ class Conservation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.position, self.cash, self.lots, self.fees = FLAT, 0, 0, 0
+        self.position, self.cash, self.quantity, self.fees = FLAT, 0, 0, 0
 
-    @rule(side=st.sampled_from([1, -1]), lots=st.integers(1, 500), ticks=st.integers(1, 10**6), bps=st.integers(0, 50))
-    def fill(self, side: int, lots: int, ticks: int, bps: int) -> None:
-        notional = lots * ticks * 10
-        fee = fee_nb(notional, bps)
-        self.position = position_after(self.position, side=side, lots=lots, ticks=ticks, unit_e8=10, fee_e8=fee)
-        self.cash += -side * notional - fee
-        self.lots += side * lots
-        self.fees += fee
+    @rule(
+        side=st.sampled_from([1, -1]),
+        quantity=st.integers(1, 500),
+        price=st.integers(1, 10**6),
+        bps=st.integers(0, 50),
+        is_base_fee=st.booleans(),
+    )
+    def fill(self, side: int, quantity: int, price: int, bps: int, is_base_fee: bool) -> None:
+        notional, is_base_fee = quantity * price * 10, is_base_fee and side > 0
+        fee = int(fee_nb(quantity if is_base_fee else notional, bps))
+        self.position = position_after(
+            self.position, side=side, quantity_e8=quantity, notional_e8=notional, fee_e8=fee, is_base_fee=is_base_fee
+        )
+        self.cash -= side * notional + (0 if is_base_fee else fee)
+        self.quantity += side * quantity - (fee if is_base_fee else 0)
+        self.fees += fee_worth_e8(fee, quantity, notional) if is_base_fee else fee
 
-    @rule(ticks=st.integers(1, 10**6))
-    def close(self, ticks: int) -> None:
-        if self.lots:
-            self.fill(-1 if self.lots > 0 else 1, abs(self.lots), ticks, 10)
+    @rule(price=st.integers(1, 10**6))
+    def close(self, price: int) -> None:
+        if self.quantity:
+            self.fill(-1 if self.quantity > 0 else 1, abs(self.quantity), price, 10, False)
             assert self.position.cost_e8 == 0
 
     @invariant()
     def everything_is_accounted_for(self) -> None:
-        """Cash is what was realized, less fees, less what is tied up in the open lots (a short ties up less than 0)."""
-        sign = 1 if self.lots > 0 else -1
-        assert (self.position.lots, self.position.fees_e8) == (self.lots, self.fees)
+        """Cash is what was realized, less fees, less what is tied up in the holding (a short ties up less than 0)."""
+        sign = 1 if self.quantity > 0 else -1
+        assert (self.position.quantity_e8, self.position.fees_e8) == (self.quantity, self.fees)
         assert self.cash == self.position.realized_e8 - self.fees - sign * self.position.cost_e8
-        assert self.position.cost_e8 >= 0 and (self.lots != 0 or self.position.cost_e8 == 0)
+        assert self.position.cost_e8 >= 0 and (self.quantity != 0 or self.position.cost_e8 == 0)
 
 
 TestConservation = Conservation.TestCase

@@ -216,16 +216,30 @@ def test_the_desk_of_a_symbol_marks_all_and_looks_back_on_its_window() -> None:
     book.mark_index[:] = 7
     book.window[:3] = [9_000, 6_000, 5_500]
     book.totals[2] = 3
-    units = np.array([10, 10], np.int64)
-    found = desk_of_nb(book, units, 0, 7, 480_000, 50, DAY_MS, 0)
+    units, steps = np.array([10, 10], np.int64), np.array([1_000, 1_000], np.int64)
+    found = desk_of_nb(book, units, steps, 0, 7, 480_000, 50, DAY_MS, 0)
     assert (found.equity_e8, found.cash_e8, found.other_notional_e8) == (5_000, 5_000, 10_000)
     assert (found.position_lots, found.mark_ticks, found.high_water_e8, found.unknown) == (10, 100, 9_000, 0)
-    assert desk_of_nb(book, units, 0, 7, 480_000, 2, DAY_MS, 0).high_water_e8 == 6_000
+    assert desk_of_nb(book, units, steps, 0, 7, 480_000, 2, DAY_MS, 0).high_water_e8 == 6_000
     book.mark_index[1] = 6
-    unmarked = desk_of_nb(book, units, 0, 7, 480_000, 50, DAY_MS, 0)
+    unmarked = desk_of_nb(book, units, steps, 0, 7, 480_000, 50, DAY_MS, 0)
     assert (unmarked.unknown, unmarked.equity_e8, unmarked.other_notional_e8) == (UNKNOWN_MARK, 15_000, 0)
     book.positions[1] = 0
-    assert desk_of_nb(book, units, 0, 7, 480_000, 50, DAY_MS, 0).unknown == 0
+    assert desk_of_nb(book, units, steps, 0, 7, 480_000, 50, DAY_MS, 0).unknown == 0
+
+
+def test_dust_counts_for_equity_and_not_for_what_can_be_traded() -> None:
+    """Half a lot of the second symbol at 50 ticks is worth 250; it cannot be marked once its bar is missing."""
+    book = book_state(2, 5_000)
+    book.dust[1] = 500
+    book.marks[:] = [100, 50]
+    book.mark_index[:] = 7
+    units, steps = np.array([10, 10], np.int64), np.array([1_000, 1_000], np.int64)
+    found = desk_of_nb(book, units, steps, 0, 7, 480_000, 50, DAY_MS, 0)
+    assert (found.equity_e8, found.other_notional_e8, found.dust_e8, found.unknown) == (5_250, 0, 0, 0)
+    assert desk_of_nb(book, units, steps, 1, 7, 480_000, 50, DAY_MS, 0).dust_e8 == 500
+    book.mark_index[1] = 6
+    assert desk_of_nb(book, units, steps, 0, 7, 480_000, 50, DAY_MS, 0).unknown == UNKNOWN_MARK
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_the_defaults_change_position_five_times_an_hour(compiled: None, seed: i
         source=SOURCE_ROUTER, lots=0, remainder_e8=0, limit_ticks=0, unit_e8=0, fee_bps=10, slippage_scale=1,
         rebalance_band_bps=2_000,
         weight_e9=10**9 // 3, horizon_bars=5, bars_per_year=525_600, is_execution_on=1, is_router_on=1,
-        fallback_arm=-1, rehearsal_bps=0, fill_kind=FILL_BARS, last_signal=0.0,
+        fallback_arm=-1, rehearsal_bps=0, fill_kind=FILL_BARS, last_signal=0.0, is_fee_in_base=0, step_e8=0,
     )  # fmt: skip
     observers = [Observer(ObserveSettings(symbol, 60_000, 5)) for symbol in SYMBOLS]
     inactive = np.zeros(len(observers[0].runs), np.int64)

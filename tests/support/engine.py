@@ -56,7 +56,7 @@ def build_desk(**changes: int) -> DeskRecord:
         view_age_ms=1_000, unknown=0, open_buy_lots=0, open_sell_lots=0, locked_cash_e8=0, own_bid_ticks=0,
         own_ask_ticks=0, filters_age_ms=1_000, day_index=NOW_MS // DAY_MS, day_start_e8=CASH_E8, is_day_latched=0,
         peak_e8=CASH_E8, is_hard_latched=0, same_buys=0, same_sells=0, is_repeat_latched=0, since_exit_ms=-1,
-        closed_trades=0, closed_profit_bps=0, since_stop_ms=-1, stop_exits=0,
+        closed_trades=0, closed_profit_bps=0, since_stop_ms=-1, stop_exits=0, dust_e8=0,
     )  # fmt: skip
     return desk._replace(**changes)
 
@@ -95,7 +95,7 @@ def build_terms(**changes: Any) -> TermsRecord:
         source=0, lots=0, remainder_e8=0, limit_ticks=0, unit_e8=10, fee_bps=10, slippage_scale=1,
         rebalance_band_bps=2_000,
         weight_e9=250_000_000, horizon_bars=4, bars_per_year=10_000, is_execution_on=1, is_router_on=1,
-        fallback_arm=-1, rehearsal_bps=0, fill_kind=FILL_DEPTH, last_signal=0.0,
+        fallback_arm=-1, rehearsal_bps=0, fill_kind=FILL_DEPTH, last_signal=0.0, is_fee_in_base=0, step_e8=1_000,
     )  # fmt: skip
     return terms._replace(**changes)
 
