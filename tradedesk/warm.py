@@ -26,7 +26,9 @@ def warm_kernels(observer: Observer, inactive: IntArray1d) -> None:
     nothing = DeskRecord(*([0] * len(DeskRecord._fields)))
     desk = nothing._replace(ts_ms=1, cash_e8=PRICE_E8, equity_e8=PRICE_E8, high_water_e8=PRICE_E8, mark_ticks=10_000)
     no_limits = LimitRecord(*([0] * len(LimitRecord._fields)))
-    terms = TermsRecord(1, 1, 0, 0, filters.unit_e8, 10, 1, 2_000, 10**9, 5, 525_600, 1, 1, -1, 0, 1, 0.0, 0, filters.step_e8)
+    terms = TermsRecord(
+        1, 1, 0, 0, filters.unit_e8, 10, 1, 2_000, 10**9, 5, 525_600, 1, 1, -1, 0, 1, 0.0, 0, filters.step_e8
+    )
     levels = np.array([[10_000, 5]], np.int64)
     decide(
         DecisionInputs(
