@@ -141,7 +141,8 @@ class Order(models.Model):
 
 class Fill(models.Model):
     """One execution of an order at one price level. `rule` says how it came about (docs/fills.md); `trade_id` is the
-    market's trade behind it, null on the book. `fee_e8` counts 1e-8 of `fee_asset`, quote or base."""
+    market's trade behind it, null on the book; `audit_id` is the record of the event. `fee_e8` counts 1e-8 of
+    `fee_asset`, quote or base."""
 
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="fills")
@@ -155,6 +156,7 @@ class Fill(models.Model):
     is_maker = models.BooleanField(default=False)
     rule = models.CharField(max_length=8, default="depth")
     trade_id = models.BigIntegerField(null=True)
+    audit_id = models.CharField(max_length=40, default="")
     ts_ms = models.BigIntegerField()
 
 
@@ -207,3 +209,26 @@ class Benchmark(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "symbol"], name="one_benchmark_per_symbol")]
+
+
+class Lease(models.Model):
+    """Who may act on its own now (execution/lease.py). `holder` names one process; "" when it let go.
+
+    `expires_ms` is wall time of the one clock that all who ask share.
+    """
+
+    name = models.CharField(max_length=32, primary_key=True)
+    holder = models.CharField(max_length=120)
+    expires_ms = models.BigIntegerField()
+
+
+class Reconciliation(models.Model):
+    """What the last comparison of the book with its fills found; one row per epoch.
+
+    `differences` lists [figure, stored, from fills], counts of 1e-8 as text.
+    """
+
+    account = models.OneToOneField(Account, on_delete=models.PROTECT, primary_key=True)
+    ts_ms = models.BigIntegerField()
+    fills = models.BigIntegerField()
+    differences = models.JSONField()
