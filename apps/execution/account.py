@@ -45,11 +45,14 @@ class RecentOrders(NamedTuple):
     router_sells: int
 
 
-def orders_since(*, symbol: str, ts_ms: int, using: str) -> RecentOrders:
-    """Orders decided after ts - 60 s, in any epoch: neither a reset nor a clock set back lifts the throttle."""
+def orders_since(*, symbol: str, ts_ms: int, using: str, released: int = 0) -> RecentOrders:
+    """Orders decided after ts - 60 s, in any epoch: neither a reset nor a clock set back lifts the throttle.
+
+    Those of the router count anew from `released`, the record that released its latch, or it would latch at once.
+    """
     rows = Order.objects.using(using).filter(symbol=symbol, decided_ts_ms__gt=ts_ms - RATE_WINDOW_MS)
-    counted = [(side, origin) for side, origin in rows.exclude(origin=PROTECTIVE).values_list("side", "origin")]
-    router = Counter(side for side, origin in counted if origin == "router")
+    counted = list(rows.exclude(origin=PROTECTIVE).values_list("side", "origin", "execution__audit_sequence"))
+    router = Counter(side for side, origin, sequence in counted if origin == "router" and sequence > released)
     return RecentOrders(len(counted), router["BUY"], router["SELL"])
 
 

@@ -171,9 +171,9 @@ def _desk(
     worth = _worth(symbol, facts, state, controls, filters, using)
     position = state.position(symbol)
     rules = filters[symbol]
-    sent = orders_since(symbol=symbol, ts_ms=ts_ms, using=using)
+    sent = orders_since(symbol=symbol, ts_ms=ts_ms, released=controls.symbol_released, using=using)
     closed = closed_trades(symbol=symbol, ts_ms=ts_ms, limits=controls.limits, using=using)
-    is_hard_latched = account.hard_latch_sequence > controls.desk_sequence
+    is_hard_latched = account.hard_latch_sequence > controls.desk_released
     is_released = account.hard_latch_sequence > 0 and not is_hard_latched
     window = controls.limits["drawdown_window_trades"]
     return DeskRecord(
@@ -204,7 +204,7 @@ def _desk(
         is_hard_latched=int(is_hard_latched),
         same_buys=sent.router_buys,
         same_sells=sent.router_sells,
-        is_repeat_latched=int(position.repeat_latch_sequence > controls.symbol_sequence),
+        is_repeat_latched=int(position.repeat_latch_sequence > controls.symbol_released),
         since_exit_ms=ts_ms - position.trip_exit_ms if position.trip_exit_ms else -1,
         closed_trades=closed.n,
         closed_profit_bps=closed.profit_bps,

@@ -12,6 +12,7 @@ from apps.engine.errors import Unavailable
 from apps.engine.policies import arms
 from apps.engine.reasons import TradingState
 from apps.flags import selectors as flags
+from apps.risk.latches import released_sequence
 from apps.risk.limits import LIMITS
 from apps.risk.states import DESK_KEY
 
@@ -22,8 +23,8 @@ _HALTED = int(TradingState.HALTED)
 class Controls:
     """Flags, limits and trading state as one decision sees them. `sequence` is the newest record they come from.
 
-    `desk_sequence` and `symbol_sequence` are the records of the last change of the trading state: latches older than
-    them are released (`symbol_sequence` is the newer of the symbol's and the desk's).
+    `desk_released` and `symbol_released` are the records that last released latches: older ones are gone
+    (`symbol_released` is the newer of the symbol's and the desk's).
     """
 
     flags: dict[str, Any]
@@ -31,15 +32,14 @@ class Controls:
     trading_state: int | None
     rehearsal_bps: int
     sequence: int
-    desk_sequence: int
-    symbol_sequence: int
+    desk_released: int
+    symbol_released: int
 
 
 def controls_read(*, symbol: str, halted: str | None, using: str) -> Controls:
     """The controls that hold now. `halted` is what the kill fence knows; an unreadable state is None."""
     current = audit.controls_current(using=using)
     values = {key: entry.value for key, entry in current.items()}
-    desk, own = (current[key].sequence if key in current else 0 for key in (DESK_KEY, f"state.symbol.{symbol}"))
     canary = values.get("canary") or {}
     return Controls(
         flags=flags.flags_of_controls(values),
@@ -47,8 +47,8 @@ def controls_read(*, symbol: str, halted: str | None, using: str) -> Controls:
         trading_state=_HALTED if halted is not None else _state_of(values, symbol),
         rehearsal_bps=int(canary.get("weightBps", 0)),
         sequence=max((entry.sequence for entry in current.values()), default=0),
-        desk_sequence=desk,
-        symbol_sequence=max(desk, own),
+        desk_released=released_sequence(current),
+        symbol_released=released_sequence(current, symbol),
     )
 
 

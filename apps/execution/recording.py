@@ -11,10 +11,8 @@ from django.forms.models import model_to_dict
 
 from apps.audit import services as audit
 from apps.engine.decision import Decision, DecisionInputs
-from apps.engine.gate import GATE_GUARDS
-from apps.engine.guards.rolling_drawdown import drawdown_bps_nb
 from apps.engine.portfolio import PositionRecord, position_after
-from apps.engine.reasons import Reason, Status, Verdict
+from apps.engine.reasons import Reason, Status
 from apps.engine.record import (
     ARM_NAMES,
     SOURCES,
@@ -23,7 +21,6 @@ from apps.engine.record import (
     inputs_out,
     null_reasons,
     sections,
-    settings_bytes,
 )
 from apps.engine.trips import OPEN, trip_nb
 from apps.engine.view import View
@@ -31,8 +28,9 @@ from apps.execution.account import AccountState, next_order_number
 from apps.execution.answers import ORDER_PREFIX, ORDER_STATUS, answer_bytes, answer_document, content_key
 from apps.execution.assembling import lots_held
 from apps.execution.models import ClosedTrade, Execution, Fill, IdempotencyKey, Order, Position
+from apps.execution.pushing import push_down
 from apps.execution.requests import Answer, Prepared
-from apps.risk import services as risk
+from apps.execution.settings_snapshot import settings_keep
 
 KIND = "execution.decision"
 ENGINE_VERSIONS = {"numba": version("numba"), "numpy": version("numpy")}
@@ -47,7 +45,7 @@ def decision_record(
     order_id = ORDER_PREFIX + content_key(execution_id, 0) if ints.sent_lots > 0 else None
     view = prepared.view.view if prepared.view else None
     parts = sections(inputs, view, decision)
-    audit.snapshot_put(body=settings_bytes(inputs), using=using)
+    settings_keep(inputs, using=using)
     draft = audit.audit_draft(
         kind=KIND,
         actor=request.actor,
@@ -86,7 +84,13 @@ def decision_record(
         _write_order(execution, order_id, prepared, inputs, decision, state, using)
     _write_account(decision, state, draft.entry.sequence, using)
     _write_repeat_latch(inputs, decision, state, draft.entry.sequence, using)
-    _push_down(inputs, decision, state, draft.entry.sequence, using)
+    push_down(
+        inputs,
+        decision,
+        window_start_order=state.account.window_start_order,
+        sequence=draft.entry.sequence,
+        using=using,
+    )
     if request.idempotency is not None:
         IdempotencyKey(
             scope=request.idempotency.scope,
@@ -255,39 +259,3 @@ def _write_repeat_latch(
         row = state.position(inputs.symbol)
         row.repeat_latch_sequence = sequence
         row.save(using=using)
-
-
-def _push_down(inputs: DecisionInputs, decision: Decision, state: AccountState, sequence: int, using: str) -> None:
-    """Usage, guard events and the breaker, for risk to show without looking up."""
-    ints, symbol = decision.ints, inputs.symbol
-    notional = abs(ints.position_after_lots) * ints.mark_ticks * inputs.filters.unit_e8
-    sent = 1 if ints.sent_lots > 0 else 0
-    risk.usage_record(
-        symbol=symbol,
-        notional_e8=notional,
-        ts_ms=ints.ts_ms,
-        orders_last_minute=inputs.desk.orders_last_minute + sent,
-        using=using,
-    )
-    for guard, (verdict, observed, limit, is_unknown) in zip(GATE_GUARDS, decision.findings, strict=False):
-        if verdict != Verdict.ALLOW:
-            risk.guard_event_record(
-                symbol=symbol,
-                guard=guard.name,
-                reason=guard.reason if verdict != Verdict.REDUCE else guard.reduce_reason,
-                verdict=Verdict(verdict),
-                observed=None if is_unknown else observed,
-                limit=limit,
-                audit_sequence=sequence,
-                ts_ms=ints.ts_ms,
-                using=using,
-            )
-    if ints.is_tripped:
-        risk.breaker_record(
-            tripped_at_ms=ints.ts_ms,
-            until_ms=ints.breaker_until_ms,
-            drawdown_bps=drawdown_bps_nb(ints.equity_before_e8, ints.high_water_e8),
-            reason="rolling drawdown",
-            window_start_fill=state.account.window_start_order,
-            using=using,
-        )

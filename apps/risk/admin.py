@@ -32,4 +32,5 @@ class SymbolUsageAdmin(ReadOnlyAdmin):
 
 @admin.register(BreakerTrip)
 class BreakerTripAdmin(ReadOnlyAdmin):
-    list_display = ("id", "drawdown_bps", "tripped_at_ms", "until_ms")
+    list_display = ("id", "kind", "symbol", "observed", "tripped_at_ms", "until_ms", "reason", "audit_sequence")
+    list_filter = ("kind",)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apps.audit.selectors import controls_current
 from apps.dashboard import cards, formats, header
 from apps.engine.reasons import TradingState
+from apps.risk.latches import Latch, latches_of, trips_newest
 from apps.risk.limits import MINUTE_MS
 from apps.risk.selectors import (
     Breaker,
     SymbolUse,
     blocked_since,
-    breaker_current,
-    limits_current,
+    breaker_of,
+    limits_of,
     trading_states,
     usage_current,
 )
@@ -31,7 +33,8 @@ MEANINGS = {
 def guards_context() -> dict[str, Any]:
     """Trading states, limits with their use, breaker, and what was blocked in the last minute of market time."""
     ts_ms = market_ms()
-    limits, states, uses = limits_current(), trading_states(), usage_current(ts_ms=ts_ms)
+    controls, trips = controls_current(), trips_newest()
+    limits, states, uses = limits_of(controls), trading_states(), usage_current(ts_ms=ts_ms)
     desk = states[DESK]
     return {
         "state": desk.state.name,
@@ -43,7 +46,8 @@ def guards_context() -> dict[str, Any]:
         "as_of_ms": max((use.ts_ms for use in uses), default=None),
         "max_drawdown_bps": limits["max_drawdown_bps"],
         "window_trades": limits["drawdown_window_trades"],
-        "breaker": _breaker(breaker_current(), ts_ms),
+        "breaker": _breaker(breaker_of(trips), ts_ms),
+        "latches": [_latch(latch) for latch in latches_of(trips, controls, ts_ms=ts_ms)],
         "blocked": blocked_since(ts_ms - MINUTE_MS),
     }
 
@@ -69,6 +73,16 @@ def _money_row(name: str, used_e8: int, limit_e8: int) -> dict[str, Any]:
     return {"name": name, "used": used, "limit": limit, "share": used_e8 / limit_e8}
 
 
+def _latch(latch: Latch) -> dict[str, Any]:
+    return {
+        "name": latch.name.replace("_", " "),
+        "symbol": latch.symbol,
+        "reason": latch.reason,
+        "since_ms": latch.since_ms,
+        "until_ms": latch.until_ms,
+    }
+
+
 def _breaker(breaker: Breaker | None, ts_ms: int) -> dict[str, Any] | None:
     if breaker is None:
         return None
@@ -81,16 +95,26 @@ def _breaker(breaker: Breaker | None, ts_ms: int) -> dict[str, Any] | None:
 
 
 def trading_pill() -> header.PillState:
-    """The worst that holds anywhere: the desk's state, a symbol's own state, the breaker's pause."""
+    """The worst that holds anywhere: the desk's state, a latch, the breaker's pause, what holds for one symbol."""
     states, address = trading_states(), "/api/guards/state"
     desk = states[DESK]
     if desk.state is not TradingState.ACTIVE:
         return header.PillState(desk.state.name, TONES[desk.state], _why(desk), address)
-    breaker = breaker_current()
+    trips = trips_newest()
+    latches = latches_of(trips, controls_current(), ts_ms=market_ms())
+    desk_wide = [latch for latch in latches if latch.symbol == DESK]
+    if desk_wide:
+        return header.PillState(
+            "REDUCING", "warn", f"{desk_wide[0].reason}. Only orders that lower risk pass.", address
+        )
+    breaker = breaker_of(trips)
     if breaker is not None and breaker.is_tripped(market_ms()):
         until = f"The drawdown breaker pauses new risk until {formats.time_short(breaker.until_ms)} UTC."
         return header.PillState("PAUSED", "warn", until, address)
     own = [state for scope, state in sorted(states.items()) if scope != DESK and state.state is not TradingState.ACTIVE]
+    if latches:
+        names = ", ".join(latch.symbol for latch in latches)
+        return header.PillState(f"ACTIVE, router stopped on {names}", "warn", latches[0].reason, address)
     if own:
         text = ", ".join(f"{state.scope} {state.state.name}" for state in own)
         return header.PillState(f"ACTIVE, {text}", "warn", _why(own[0]), address)

@@ -77,16 +77,24 @@ class GuardEvent(models.Model):
 
 
 class BreakerTrip(models.Model):
-    """The drawdown breaker tripped; its window starts anew at `window_start_fill`. The newest one holds."""
+    """A guard began to stop new risk for longer than one order: `kind` is its name, `symbol` "" for the whole desk.
 
+    `observed` is in the guard's unit. `until_ms` is 0 where only a person ends it (latches.py). Of the rolling breaker
+    the newest one holds; its window starts anew at `window_start_fill`.
+    """
+
+    kind = models.CharField(max_length=32, default="rolling_drawdown")
+    symbol = models.CharField(max_length=32, default="", blank=True)
     tripped_at_ms = models.BigIntegerField()
     until_ms = models.BigIntegerField()
-    drawdown_bps = models.BigIntegerField()
+    observed = models.BigIntegerField()
     reason = models.CharField(max_length=500)
-    window_start_fill = models.BigIntegerField()
+    window_start_fill = models.BigIntegerField(default=0)
+    audit_sequence = models.BigIntegerField(default=0)
 
     class Meta:
         ordering = ["-id"]
+        indexes = [models.Index(fields=["kind", "symbol", "-id"], name="breaker_trip_newest")]
 
     def __str__(self) -> str:
-        return f"{self.drawdown_bps} bps until {self.until_ms}"
+        return f"{self.kind} {self.symbol} at {self.observed}"

@@ -8,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from apps.engine.reasons import Reason, Verdict
 from apps.risk.models import BreakerTrip, GuardEvent
+from apps.risk.states import DESK
 
 _UPSERT_USAGE = (
     "INSERT INTO risk_symbolusage (symbol, notional_e8, orders_last_minute, ts_ms) VALUES (%s, %s, %s, %s) "
@@ -51,18 +52,24 @@ def guard_event_record(
 
 def breaker_record(
     *,
+    kind: str,
     tripped_at_ms: int,
-    until_ms: int,
-    drawdown_bps: int,
+    observed: int,
     reason: str,
-    window_start_fill: int,
+    audit_sequence: int,
+    until_ms: int = 0,
+    symbol: str = DESK,
+    window_start_fill: int = 0,
     using: str = DEFAULT_DB_ALIAS,
 ) -> None:
-    """The drawdown breaker tripped."""
+    """A breaker tripped, or a guard latched; without `until_ms` until a person releases it."""
     BreakerTrip.objects.using(using).create(
+        kind=kind,
+        symbol=symbol,
         tripped_at_ms=tripped_at_ms,
         until_ms=until_ms,
-        drawdown_bps=drawdown_bps,
+        observed=observed,
         reason=reason,
         window_start_fill=window_start_fill,
+        audit_sequence=audit_sequence,
     )

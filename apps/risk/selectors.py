@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Max
 
-from apps.audit.selectors import controls_current
+from apps.audit.selectors import ControlValue, controls_current
 from apps.engine.reasons import TradingState
+from apps.risk.latches import ROLLING, Latch, latches_of, trips_newest
 from apps.risk.limits import LIMITS, MINUTE_MS, limits_from_settings
 from apps.risk.models import BreakerTrip, GuardEvent, SymbolUsage, TradingStateRevision
 from apps.risk.sentinel import sentinel_reason
@@ -49,7 +51,11 @@ def usage_current(*, ts_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[SymbolUs
 
 def limits_current(*, using: str = DEFAULT_DB_ALIAS) -> dict[str, int]:
     """Every limit. Before the first start has seeded them: what the settings say."""
-    controls = controls_current(using=using)
+    return limits_of(controls_current(using=using))
+
+
+def limits_of(controls: Mapping[str, ControlValue]) -> dict[str, int]:
+    """Every limit out of controls that were read already."""
     seeded = {name: controls[f"limit.{name}"].value for name in LIMITS if f"limit.{name}" in controls}
     return seeded if len(seeded) == len(LIMITS) else {**limits_from_settings(), **seeded}
 
@@ -86,11 +92,16 @@ def _state_of(row: TradingStateRevision) -> CurrentState:
 
 
 def breaker_current(*, using: str = DEFAULT_DB_ALIAS) -> Breaker | None:
-    """The newest trip; None when the breaker never tripped."""
-    row = BreakerTrip.objects.using(using).first()
-    if row is None:
-        return None
-    return Breaker(row.tripped_at_ms, row.until_ms, row.drawdown_bps, row.reason, row.window_start_fill)
+    """The newest trip of the rolling breaker; None when it never tripped."""
+    return breaker_of(trips_newest(using=using))
+
+
+def breaker_of(trips: Iterable[BreakerTrip]) -> Breaker | None:
+    """The rolling breaker out of trips that were read already."""
+    for row in trips:
+        if row.kind == ROLLING:
+            return Breaker(row.tripped_at_ms, row.until_ms, row.observed, row.reason, row.window_start_fill)
+    return None
 
 
 def blocked_since(ts_ms: int, *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -100,8 +111,9 @@ def blocked_since(ts_ms: int, *, using: str = DEFAULT_DB_ALIAS) -> int:
 
 
 def guards_state(*, ts_ms: int, using: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
-    """Kill switch, limits, usage, breaker and throttle, as of market time `ts_ms`."""
-    limits = limits_current(using=using)
+    """Kill switch, limits, usage, breaker, latches and throttle, as of market time `ts_ms`."""
+    controls, trips = controls_current(using=using), trips_newest(using=using)
+    limits = limits_of(controls)
     states = trading_states(using=using)
     usage = list(SymbolUsage.objects.using(using).order_by("symbol"))
     return {
@@ -112,7 +124,8 @@ def guards_state(*, ts_ms: int, using: str = DEFAULT_DB_ALIAS) -> dict[str, Any]
             "notional": decimal_text(sum(row.notional_e8 for row in usage)),
             "by_symbol": DataMap((row.symbol, decimal_text(row.notional_e8)) for row in usage),
         },
-        "breaker": _breaker(breaker_current(using=using), ts_ms),
+        "breaker": _breaker(breaker_of(trips), ts_ms),
+        "latches": [_latch(latch) for latch in latches_of(trips, controls, ts_ms=ts_ms)],
         "throttle": {
             "by_symbol": DataMap(
                 (row.symbol, {"orders_last_min": _recent_orders(row, ts_ms), "limit": limits["orders_per_minute"]})
@@ -139,6 +152,16 @@ def _kill_switch(states: dict[str, CurrentState]) -> dict[str, Any]:
             for scope, own in sorted(states.items())
             if scope != DESK and own.state is not TradingState.ACTIVE
         ),
+    }
+
+
+def _latch(latch: Latch) -> dict[str, Any]:
+    return {
+        "name": latch.name,
+        "symbol": latch.symbol or None,
+        "since": iso_ms(latch.since_ms),
+        "until": iso_ms(latch.until_ms) if latch.until_ms else None,
+        "reason": latch.reason,
     }
 
 

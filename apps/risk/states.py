@@ -11,6 +11,7 @@ DESK = ""
 DESK_KEY = "state.desk"
 SYMBOL_PREFIX = "state.symbol."
 KILL_KEY = "kill"
+EPOCH_KEY = "account.epoch"
 RELEASE_WORD = "RELEASE"
 
 
@@ -30,6 +31,11 @@ class CurrentState(NamedTuple):
 
 def control_key(scope: str) -> str:
     return SYMBOL_PREFIX + scope if scope else DESK_KEY
+
+
+def released_key(scope: str) -> str:
+    """The control whose record released the latches of a scope."""
+    return f"released.symbol.{scope}" if scope else "released.desk"
 
 
 def parse_state(value: str | TradingState) -> TradingState:

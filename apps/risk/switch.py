@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -13,13 +14,15 @@ from apps.engine.errors import Conflict, InvalidInput
 from apps.engine.reasons import TradingState
 from apps.marketdata.selectors import filters_current
 from apps.risk import fence
+from apps.risk.latches import Latch, latches_to_release
 from apps.risk.models import TradingStateRevision
 from apps.risk.selectors import row_state, trading_states
 from apps.risk.sentinel import sentinel_clear, sentinel_set
-from apps.risk.states import DESK, KILL_KEY, RELEASE_WORD, CurrentState, control_key, parse_state
+from apps.risk.states import DESK, KILL_KEY, RELEASE_WORD, CurrentState, control_key, parse_state, released_key
 from apps.web.roles import Role
 
 MAX_REASON = 500
+KILL_SWITCH = "the kill switch"
 
 
 def kill_engage(
@@ -56,7 +59,7 @@ def kill_release(
     using: str = DEFAULT_DB_ALIAS,
 ) -> CurrentState:
     """Go back to the state from before the kill. Takes the owner and the typed word RELEASE."""
-    _require_release(role, confirmation)
+    _require_release(role, confirmation, KILL_SWITCH)
     return _leave(_scope(symbol), None, actor=actor, reason=reason, ts_ms=ts_ms, using=using)
 
 
@@ -71,13 +74,16 @@ def trading_state_set(
     role: Role = Role.OPERATOR,
     using: str = DEFAULT_DB_ALIAS,
 ) -> CurrentState:
-    """Set the state of the desk or of one symbol. HALTED is the kill switch; leaving it is its release."""
+    """Set the state of the desk or of one symbol. HALTED is the kill switch; leaving it is its release.
+
+    ACTIVE by an owner who types RELEASE also lets go of every latch of the scope, whatever the state was before.
+    """
     wanted = parse_state(state)
     scope = _scope(symbol)
     if wanted is TradingState.HALTED:
         return kill_engage(actor=actor, reason=reason, ts_ms=ts_ms, symbol=symbol, using=using)
     if _own_state(scope, using).is_halted:
-        _require_release(role, confirmation)
+        _require_release(role, confirmation, KILL_SWITCH)
         return _leave(scope, wanted, actor=actor, reason=reason, ts_ms=ts_ms, using=using)
     require_reason(reason)
     with fence.exclusive(using=using):
@@ -86,17 +92,35 @@ def trading_state_set(
             raise Conflict("the kill switch was engaged meanwhile")
         if wanted < current.state and role is not Role.OWNER:
             raise PermissionDenied(f"only an owner may go from {current.state.name} to {wanted.name}")
-        if wanted is current.state:
+        latches = latches_to_release(scope, ts_ms=ts_ms, using=using) if wanted is TradingState.ACTIVE else []
+        if latches:
+            _require_release(role, confirmation, ", ".join(latch.name for latch in latches))
+        elif wanted is current.state:
             return current
         return state_write(
-            current, wanted, kind="risk.trading_state", actor=actor, reason=reason, ts_ms=ts_ms, using=using
+            current,
+            wanted,
+            kind="risk.trading_state",
+            actor=actor,
+            reason=reason,
+            ts_ms=ts_ms,
+            using=using,
+            latches=latches,
         )
 
 
 def state_write(
-    current: CurrentState, wanted: TradingState, *, kind: str, actor: str, reason: str, ts_ms: int, using: str
+    current: CurrentState,
+    wanted: TradingState,
+    *,
+    kind: str,
+    actor: str,
+    reason: str,
+    ts_ms: int,
+    using: str,
+    latches: Sequence[Latch] = (),
 ) -> CurrentState:
-    """The row and the record of one change of state, inside the caller's fence."""
+    """The row and the record of one change of state, inside the caller's fence, with the latches that it lets go."""
     scope = current.scope
     revision = TradingStateRevision.objects.using(using).create(
         scope=scope, state=wanted.name, previous=current.state.name, actor=actor, reason=reason, ts_ms=ts_ms
@@ -105,6 +129,8 @@ def state_write(
     if scope == DESK:
         is_halted = wanted is TradingState.HALTED
         controls[KILL_KEY] = {"engaged": is_halted, "actor": actor, "reason": reason, "tsMs": ts_ms}
+    if latches:
+        controls[released_key(scope)] = {"actor": actor, "reason": reason, "tsMs": ts_ms}
     audit_append(
         kind=kind,
         actor=actor,
@@ -115,6 +141,7 @@ def state_write(
             "after": wanted.name,
             "reason": reason,
             "revision": revision.pk,
+            **({"released": [{"name": latch.name, "symbol": latch.symbol} for latch in latches]} if latches else {}),
         },
         controls=controls,
         using=using,
@@ -140,7 +167,11 @@ def _leave(scope: str, wanted: TradingState | None, *, actor: str, reason: str, 
         if not current.is_halted:
             raise Conflict("the kill switch is not engaged")
         target = _state_before(scope, using) if wanted is None else wanted
-        return state_write(current, target, kind="risk.release", actor=actor, reason=reason, ts_ms=ts_ms, using=using)
+        # Going back to the state before the kill lets nothing else go; asking for ACTIVE does.
+        is_asked = wanted is TradingState.ACTIVE
+        latches = latches_to_release(scope, ts_ms=ts_ms, using=using) if is_asked else []
+        given = {"actor": actor, "reason": reason, "ts_ms": ts_ms, "using": using}
+        return state_write(current, target, kind="risk.release", latches=latches, **given)
 
 
 def _state_before(scope: str, using: str) -> TradingState:
@@ -164,11 +195,11 @@ def require_reason(reason: str) -> None:
         raise InvalidInput(f"must be at most {MAX_REASON} characters", field="reason")
 
 
-def _require_release(role: Role, confirmation: str | None) -> None:
+def _require_release(role: Role, confirmation: str | None, what: str) -> None:
     if role is not Role.OWNER:
-        raise PermissionDenied("only an owner may release the kill switch")
+        raise PermissionDenied(f"only an owner may release {what}")
     if confirmation != RELEASE_WORD:
-        raise InvalidInput(f"type {RELEASE_WORD} to release the kill switch", field="confirmation")
+        raise InvalidInput(f"type {RELEASE_WORD} to release {what}", field="confirmation")
 
 
 def _scope(symbol: str | None) -> str:

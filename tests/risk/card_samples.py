@@ -15,6 +15,7 @@ EMPTY: dict[str, Any] = {
     "max_drawdown_bps": 500,
     "window_trades": 50,
     "breaker": None,
+    "latches": [],
     "blocked": 0,
 }
 FILLED: dict[str, Any] = {
@@ -30,6 +31,22 @@ FILLED: dict[str, Any] = {
         "until_ms": 1_767_625_900_000,
         "drawdown_bps": 512,
     },
+    "latches": [
+        {
+            "name": "hard drawdown",
+            "symbol": "",
+            "reason": "equity is 10.40 % below its peak, limit 10.00 %",
+            "since_ms": 1_767_625_000_000,
+            "until_ms": 0,
+        },
+        {
+            "name": "daily loss",
+            "symbol": "",
+            "reason": "the day has lost 3.10 %, limit 3.00 %",
+            "since_ms": 1_767_624_000_000,
+            "until_ms": 1_767_657_600_000,
+        },
+    ],
     "blocked": 3,
 }
 REARMED = {**FILLED, "breaker": {**FILLED["breaker"], "is_tripped": False}}

@@ -39,7 +39,13 @@ def test_the_state_has_the_contract_s_shape(seeded: Path) -> None:
     services.usage_record(symbol="BTCUSDT", notional_e8=12_345_600_000_000, ts_ms=TS_MS + 1, orders_last_minute=2)
     services.usage_record(symbol="ETHUSDT", notional_e8=100_000_000, ts_ms=TS_MS, orders_last_minute=5)
     services.breaker_record(
-        tripped_at_ms=TS_MS, until_ms=TS_MS + 900_000, drawdown_bps=512, reason="rolling drawdown", window_start_fill=7
+        tripped_at_ms=TS_MS,
+        until_ms=TS_MS + 900_000,
+        kind="rolling_drawdown",
+        observed=512,
+        reason="rolling drawdown",
+        window_start_fill=7,
+        audit_sequence=3,
     )
     for guard, sequence, at_ms in [("a", 9, 60_000), ("b", 9, 60_000), ("a", 10, 1), ("a", 8, 0)]:
         services.guard_event_record(
@@ -88,6 +94,7 @@ def test_the_state_has_the_contract_s_shape(seeded: Path) -> None:
             "drawdown": 0.0512,
             "reason": "rolling drawdown",
         },
+        "latches": [],
         "throttle": {
             "bySymbol": {"BTCUSDT": {"ordersLastMin": 2, "limit": 6}, "ETHUSDT": {"ordersLastMin": 0, "limit": 6}}
         },

@@ -53,7 +53,12 @@ def test_the_pill_shows_the_worst_that_holds(desk: None) -> None:
     set_state("REDUCING", symbol="SOLUSDT")
     assert cards.trading_pill()[:2] == ("ACTIVE, SOLUSDT REDUCING", "warn")
     services.breaker_record(
-        tripped_at_ms=NOW_MS, until_ms=NOW_MS + 60_000, drawdown_bps=512, reason="rolling drawdown", window_start_fill=0
+        tripped_at_ms=NOW_MS,
+        until_ms=NOW_MS + 60_000,
+        kind="rolling_drawdown",
+        observed=512,
+        reason="rolling drawdown",
+        audit_sequence=3,
     )
     assert cards.trading_pill()[:2] == ("PAUSED", "warn")
     services.kill_engage(actor="op", reason="enough", ts_ms=NOW_MS)
