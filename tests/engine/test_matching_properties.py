@@ -27,7 +27,7 @@ from apps.engine.order_values import (
 from apps.engine.resting import on_book, on_trade
 from tests.engine.orders import SYMBOL, order
 
-START_QUOTE_E8, START_BASE_E8 = 5_000_000_000, 20_000_000
+START_QUOTE_E8, START_BASE_E8 = 800_000_000, 20_000_000
 SIDES = st.sampled_from((BUY, SELL))
 LOTS = st.integers(1, 60)
 SIZES = st.integers(0, 40)
@@ -82,7 +82,7 @@ class Exchange:
 class Desk(RuleBasedStateMachine):
     """Two desks meet the same market; one of them is restarted again and again."""
 
-    terms = OrderTerms(1_003, 100_000, 7, 13, FeeAsset.QUOTE, 5_000)
+    terms = OrderTerms(1_003, 100_003, 7, 13, FeeAsset.QUOTE, 5_000)
 
     def __init__(self) -> None:
         super().__init__()
@@ -224,11 +224,11 @@ class Desk(RuleBasedStateMachine):
         base, quote = START_BASE_E8, START_QUOTE_E8
         for fill in self.one.fills:
             side = self.one.asked[fill.order_id].side
-            base += side * fill.lots * 100_000
+            base += side * fill.lots * 100_003
             quote -= side * fill.lots * fill.price_ticks * 1_003
             bps = 7 if fill.is_maker else 13
             if self.terms.fee_asset is FeeAsset.BASE and side == BUY:
-                fee = -(-fill.lots * 100_000 * bps // 10_000)
+                fee = -(-fill.lots * 100_003 * bps // 10_000)
                 base -= fee
             else:
                 fee = -(-fill.lots * fill.price_ticks * 1_003 * bps // 10_000)
