@@ -9,7 +9,7 @@ from apps.audit.replaying import is_decision, replay_record
 from apps.audit.selectors import audit_after, audit_verify
 from apps.engine.decimals import e8_text
 from apps.execution.models import EquityPoint, Execution, Order
-from apps.execution.recovery import book_differences
+from apps.execution.reconciler import book_differences
 from apps.execution.selectors import account_current, decision_totals
 from apps.strategy.selectors import views_count
 

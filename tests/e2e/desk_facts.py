@@ -13,7 +13,7 @@ def facts() -> dict[str, object]:
     from apps.audit.replaying import is_decision, replay_record
     from apps.audit.selectors import audit_after
     from apps.execution.models import Execution, Order
-    from apps.execution.recovery import book_differences
+    from apps.execution.reconciler import book_differences
 
     with transaction.atomic():
         recorded = {record.audit_id: record for record in audit_after(0, 1_000_000) if is_decision(record)}

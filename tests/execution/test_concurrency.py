@@ -23,7 +23,7 @@ from apps.audit.selectors import audit_after, audit_verify
 from apps.engine.values import E8
 from apps.execution import recording, services
 from apps.execution.models import Execution, Order, Position
-from apps.execution.recovery import book_differences
+from apps.execution.reconciler import book_differences
 from apps.risk import fence
 from apps.risk import services as risk
 from apps.web.roles import Role

@@ -17,7 +17,8 @@ from apps.audit.replaying import is_decision, replay_record
 from apps.audit.selectors import audit_after, audit_head, audit_latest, audit_verify
 from apps.execution import recording
 from apps.execution.models import Execution, Order
-from apps.execution.recovery import book_differences, start_check
+from apps.execution.reconciler import book_differences
+from apps.execution.recovery import start_check
 from apps.risk import services as risk
 from apps.risk.selectors import trading_state_current
 from tests.support.live_desk import CLOSED_MS, SYMBOLS, LiveMarket, buy, plan, post, set_limits

@@ -21,7 +21,7 @@ from apps.execution.bars_autopilot import BarsAutopilot
 from apps.execution.controls import controls_read
 from apps.execution.desk_thread import desk_thread
 from apps.execution.models import Account, EquityPoint
-from apps.execution.recovery import book_differences
+from apps.execution.reconciler import book_differences
 from apps.marketdata.market import market_view
 from apps.risk.selectors import limits_current
 from apps.strategy.fold import Fold, inactive_arms, observe_settings
