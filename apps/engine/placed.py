@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from apps.engine.consumption import Consumption
 from apps.engine.decision import Decision, DecisionInputs
+from apps.engine.matching import holding_after_nb
 from apps.engine.order_filters import PriceRules
 from apps.engine.order_step import Step
 from apps.engine.order_types import OrderReason, OrderStatus
-from apps.engine.order_values import Fill, OrderTerms, settlement
+from apps.engine.order_values import FeeAsset, Fill, OrderTerms, settlement
 from apps.engine.placing import Placing, placing_refusal, traveling_orders
+from apps.engine.portfolio import dust_value_nb
 from apps.engine.reasons import Reason, Status
 from apps.engine.resting import on_book
 
@@ -49,13 +51,14 @@ def _refused(decision: Decision, reason: OrderReason) -> Decision:
 def _accepted(
     inputs: DecisionInputs, terms: OrderTerms, decision: Decision, step: Step, ledger: Consumption
 ) -> Decision:
-    ints, fills = decision.ints, step.fills
+    ints, desk, fills = decision.ints, inputs.desk, step.fills
     lots, notional = _sums(fills, terms.unit_e8)
-    moved = [settlement(ints.side, fill, terms) for fill in fills]
-    cash_after = ints.cash_before_e8 + sum(amounts.quote_e8 for amounts in moved)
-    # What a base fee takes from a lot leaves dust, which cannot be traded.
-    position_after = ints.position_before_lots + sum(amounts.base_e8 for amounts in moved) // terms.step_e8
-    fee_e8 = ints.cash_before_e8 - cash_after - ints.side * notional
+    base_fee = sum(fill.fee_e8 for fill in fills if fill.fee_asset is FeeAsset.BASE)
+    flow = sum(settlement(ints.side, fill, terms).quote_e8 for fill in fills)
+    held, dust = holding_after_nb(desk, ints.side, lots, base_fee, terms.step_e8)
+    mark_unit = desk.mark_ticks * terms.unit_e8
+    worth = [int(dust_value_nb(amount, mark_unit, terms.step_e8)) for amount in (desk.dust_e8, dust)]
+    gain = (int(held) - desk.position_lots) * mark_unit + worth[1] - worth[0] + flow
     rehearsed, rehearsed_notional = _sums(_first_lots(fills, ints.rehearsal_lots), terms.unit_e8)
     status, reason = _outcome(step, lots)
     return replace(
@@ -66,13 +69,11 @@ def _accepted(
             filled_lots=lots,
             n_fills=len(fills),
             notional_e8=notional,
-            fee_e8=fee_e8,
-            position_after_lots=position_after,
-            cash_after_e8=cash_after,
-            equity_after_e8=ints.equity_before_e8
-            + (position_after - ints.position_before_lots) * inputs.desk.mark_ticks * terms.unit_e8
-            + cash_after
-            - ints.cash_before_e8,
+            fee_e8=sum(fill.fee_e8 for fill in fills),
+            position_after_lots=int(held),
+            dust_after_e8=int(dust),
+            cash_after_e8=ints.cash_before_e8 + flow,
+            equity_after_e8=ints.equity_before_e8 + gain,
             rehearsal_filled_lots=rehearsed,
             rehearsal_notional_e8=rehearsed_notional,
         ),

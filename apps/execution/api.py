@@ -18,6 +18,7 @@ from apps.engine.errors import Conflict, InvalidInput, UnknownName
 from apps.execution import desk, selectors, services
 from apps.execution.answers import ORDER_PREFIX
 from apps.execution.dry_run import router_snapshot
+from apps.execution.order_api import SIDES, placed_document, read_order
 from apps.execution.requests import Answer, DecisionRequest, Idempotency
 from apps.marketdata.market import market_view
 from apps.risk.selectors import trading_state_current
@@ -107,26 +108,19 @@ class PlanAndExecuteView(ExecutionView):
 
 
 class PaperOrderView(ExecutionView):
-    """A person's market order, through the same gate as every other order."""
+    """A person's order of any type, through the same gate as every other order."""
 
     def post(self, request: Request) -> Response:
-        body = read_body(
-            request,
-            Field("symbol", "symbol"),
-            Field("side", "text", choices=("BUY", "SELL")),
-            Field("type", "text", choices=("MARKET",)),
-            Field("quantity", "decimal_e8", low=1),
-            Field("time_in_force", "text", required=False, choices=("IOC",), default="IOC"),
-            Field("client_order_id", "text", required=False),
-        )
+        body, orders = read_order(request)
         decision = DecisionRequest(
             symbol=known_symbol(body["symbol"]),
             source=SOURCE_PERSON,
             actor=actor_of(request),
             reason="paper order",
-            side=1 if body["side"] == "BUY" else -1,
+            side=SIDES[body["side"]],
             quantity_e8=body["quantity"],
             client_order_id=own_name(body["client_order_id"]),
+            orders=orders,
             request_id=request_ids.current(),
             idempotency=idempotency_of(request, "paper-order", body),
         )
@@ -148,7 +142,10 @@ def order_response(answer: Answer) -> Response:
             guards=record["guards"],
             audit_id=record["auditId"],
         )
-    document = {**selectors.order(record["orderId"]), "position": DataMap(record["position"])}
+    document = placed_document(record) or {
+        **selectors.order(record["orderId"]),
+        "position": DataMap(record["position"]),
+    }
     return Response(document, status=201, headers=repeat_headers(answer))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 from django.conf import settings
 
 from apps.engine.decide import no_view
@@ -20,15 +19,18 @@ from apps.engine.decision import (
     TermsRecord,
 )
 from apps.engine.desk import UNKNOWN_FILTERS, UNKNOWN_MARK, UNKNOWN_STATE, DeskRecord, LimitRecord
+from apps.engine.placing import judged_limit_ticks
 from apps.engine.portfolio import dust_value_nb
 from apps.engine.rng import philox_uniform_nb, symbol_id
 from apps.engine.run import rules_of
-from apps.engine.values import Book, Filters, IntArray2d
+from apps.engine.values import Filters, IntArray2d
 from apps.execution.account import AccountState, closed_trades, high_water_e8, orders_since
 from apps.execution.controls import Controls, fallback_arm
 from apps.execution.facts import LEVELS_ARRIVAL, LEVELS_SEEN, MarketFacts
 from apps.execution.open_orders import NOTHING_OPEN, OpenExposure, open_exposure, open_orders, order_terms
+from apps.execution.order_desk import arrival_depth, execution_id_of, placing_of, without_market_rules
 from apps.execution.requests import Prepared
+from apps.execution.taken import book_rows, left_of, met_ledger
 from apps.strategy.fold import router_params
 
 YEAR_MS = 365 * 86_400_000
@@ -51,8 +53,11 @@ def decision_inputs(
     record, arms, gates = (
         (prepared.view.view.record, prepared.view.view.arms, prepared.view.view.gates) if prepared.view else no_view()
     )
-    bids, asks = _rows(facts.arrival, rules, LEVELS_ARRIVAL)
-    seen_bids, seen_asks = _rows(prepared.seen, rules, LEVELS_SEEN)
+    depth = arrival_depth(request.symbol, facts, rules)
+    ledger = met_ledger(request.symbol, depth, rules, using=using)
+    bids, asks = book_rows(facts.arrival, rules, LEVELS_ARRIVAL) if depth is None else left_of(depth, ledger)
+    draw = draw_of(request.symbol, bar_open_ms(prepared, facts), attempt)
+    seen_bids, seen_asks = book_rows(prepared.seen, rules, LEVELS_SEEN)
     desk = _desk(prepared=prepared, facts=facts, state=state, controls=controls, filters=filters, using=using)
     return DecisionInputs(
         symbol=request.symbol,
@@ -61,7 +66,7 @@ def decision_inputs(
         arms=arms,
         gates=gates,
         desk=desk,
-        limits=limit_record(controls.limits, rules),
+        limits=limit_record(controls.limits, without_market_rules(rules) if request.orders else rules),
         terms=_terms(prepared, facts, state, controls, rules),
         params=router_params(),
         arrival=_arrival(facts, rules, bids, asks),
@@ -72,7 +77,17 @@ def decision_inputs(
         seen_asks=seen_asks,
         arrival_ts_ms=facts.arrival.ts_ms if facts.arrival else 0,
         filters=rules,
-        draw=draw_of(request.symbol, bar_open_ms(prepared, facts), attempt),
+        draw=draw,
+        ledger=ledger,
+        placing=placing_of(
+            prepared=prepared,
+            facts=facts,
+            depth=depth,
+            ledger=ledger,
+            terms=order_terms(rules, stale_after_ms=controls.limits["stale_after_ms"]),
+            execution_id=execution_id_of(state.account.epoch, request.symbol, draw),
+            using=using,
+        ),
     )
 
 
@@ -154,7 +169,9 @@ def _terms(
     if request.source != SOURCE_PERSON:
         return terms
     return terms._replace(
-        lots=request.side * (request.quantity_e8 // rules.step_e8), remainder_e8=request.quantity_e8 % rules.step_e8
+        lots=request.side * (request.quantity_e8 // rules.step_e8),
+        remainder_e8=request.quantity_e8 % rules.step_e8,
+        limit_ticks=judged_limit_ticks(request.orders, rules) if request.orders else 0,
     )
 
 
@@ -279,15 +296,3 @@ def _arrival(facts: MarketFacts, rules: Filters, bids: IntArray2d, asks: IntArra
         open_ticks=facts.next_open_e8 // rules.tick_e8,
         volume_lots=facts.next_volume_e8 // rules.step_e8,
     )
-
-
-def _rows(book: Book | None, rules: Filters, levels: int) -> tuple[IntArray2d, IntArray2d]:
-    """Both sides as (ticks, lots) rows, best first; empty where there is no book."""
-    if book is None:
-        return np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64)
-    return _side(book.bids, rules, levels), _side(book.asks, rules, levels)
-
-
-def _side(side: tuple[tuple[int, int], ...], rules: Filters, levels: int) -> IntArray2d:
-    rows = [(price // rules.tick_e8, quantity // rules.step_e8) for price, quantity in side[:levels]]
-    return np.array(rows, np.int64).reshape(len(rows), 2)

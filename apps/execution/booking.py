@@ -8,6 +8,12 @@ from apps.engine.trips import OPEN, trip_nb
 from apps.execution.models import ClosedTrade, Position
 
 
+def lots_held(quantity_e8: int, step_e8: int) -> int:
+    """Whole lots of a holding, toward zero: dust below a lot, which base fees leave, cannot be traded."""
+    whole = abs(quantity_e8) // step_e8
+    return whole if quantity_e8 >= 0 else -whole
+
+
 def trip_settle(
     row: Position,
     *,

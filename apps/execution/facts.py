@@ -17,6 +17,7 @@ LEVELS_SEEN = 5
 class MarketFacts:
     """Marks are exact (1e-8 quote); a symbol that is not in `marks` cannot be marked now. An age of -1 means unknown.
 
+    `last_e8` and `last_trade_id` are the symbol's last trade, 0 and -1 where none is known.
     Under FILLS=bars, `next_open_e8` and `next_volume_e8` are those of the bar after the view's, 0 where it never came.
     """
 
@@ -26,6 +27,8 @@ class MarketFacts:
     filters_age_ms: int = -1
     seen: Book | None = None
     arrival: Book | None = None
+    last_e8: int = 0
+    last_trade_id: int = -1
     next_open_e8: int = 0
     next_volume_e8: int = 0
 
@@ -55,7 +58,17 @@ def live_facts(symbol: str, *, seen: Book | None, arrival: Book | None, view: Ma
     last = arrival or seen
     if symbol not in marks and last is not None and last.bids and last.asks:
         marks[symbol] = mid_e8(last)
-    return MarketFacts(now_ms, marks, age, seen=seen, arrival=arrival)
+    price_e8, trade_id = last_trade(market, symbol)
+    return MarketFacts(now_ms, marks, age, seen=seen, arrival=arrival, last_e8=price_e8, last_trade_id=trade_id)
+
+
+def last_trade(market: MarketView, symbol: str) -> tuple[int, int]:
+    """(price, id) of the symbol's last trade. A kline tells no id. 0 and -1 where nothing is known."""
+    trades = market.trades(symbol)
+    if trades:
+        return trades[-1].price_e8, trades[-1].trade_id
+    quote = market.quote(symbol)
+    return (quote.last_e8 if quote is not None else 0), -1
 
 
 def _age_ms(market: MarketView, arrival: Book | None, now_ms: int) -> int:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
+from apps.engine.errors import IntegrityBreach
 from apps.engine.order_types import BUY, SELL
 from apps.engine.order_values import FeeAsset, OpenOrder, OrderTerms, Phase, locked_total, order_from_json
 from apps.engine.values import Filters
@@ -39,6 +40,13 @@ def order_terms(rules: Filters, *, stale_after_ms: int) -> OrderTerms:
         fee_asset=FeeAsset(settings.FEE_ASSET),
         stale_after_ms=stale_after_ms,
     )
+
+
+def order_of(row: Order) -> OpenOrder:
+    """The engine's value of an order that is or was open. Raises IntegrityBreach for a row without one."""
+    if row.state is None:
+        raise IntegrityBreach(f"order {row.order_id} has no state")
+    return order_from_json(row.state)
 
 
 def open_orders(*, account: Account, using: str) -> dict[str, list[OpenOrder]]:

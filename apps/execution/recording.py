@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 from django.forms.models import model_to_dict
 
 from apps.audit import services as audit
-from apps.engine.decision import Decision, DecisionInputs
+from apps.engine.decision import SOURCE_ROUTER, Decision, DecisionInputs
+from apps.engine.order_values import FeeAsset
 from apps.engine.portfolio import PositionRecord, position_after
 from apps.engine.reasons import Reason, Status
 from apps.engine.record import (
@@ -22,15 +23,18 @@ from apps.engine.record import (
     null_reasons,
     sections,
 )
-from apps.engine.trips import OPEN, trip_nb
 from apps.engine.view import View
 from apps.execution.account import AccountState, next_order_number
-from apps.execution.answers import ORDER_PREFIX, ORDER_STATUS, answer_bytes, answer_document, content_key
-from apps.execution.assembling import lots_held
-from apps.execution.models import ClosedTrade, Execution, Fill, IdempotencyKey, Order, Position
+from apps.execution.answers import ORDER_PREFIX, answer_bytes, answer_document, content_key
+from apps.execution.booking import trip_settle
+from apps.execution.models import Execution, Fill, IdempotencyKey, Position
+from apps.execution.order_desk import execution_id_of
+from apps.execution.order_documents import documents_of
+from apps.execution.order_rows import market_order_write, orders_write
 from apps.execution.pushing import push_down
 from apps.execution.requests import Answer, Prepared
 from apps.execution.settings_snapshot import settings_keep
+from apps.execution.taken import ledger_after, ledger_write
 
 KIND = "execution.decision"
 ENGINE_VERSIONS = {"numba": version("numba"), "numpy": version("numpy")}
@@ -41,7 +45,7 @@ def decision_record(
 ) -> Answer:
     """Write everything a decision changes, in one order, and answer. The caller holds fence and transaction."""
     request, ints = prepared.request, decision.ints
-    execution_id = "ex" + content_key(state.account.epoch, request.symbol, inputs.draw.bar_open_ms, inputs.draw.attempt)
+    execution_id = execution_id_of(state.account.epoch, request.symbol, inputs.draw)
     order_id = ORDER_PREFIX + content_key(execution_id, 0) if ints.sent_lots > 0 else None
     view = prepared.view.view if prepared.view else None
     parts = sections(inputs, view, decision)
@@ -81,7 +85,9 @@ def decision_record(
     )
     execution.save(using=using, force_insert=True)
     if order_id is not None:
-        _write_order(execution, order_id, prepared, inputs, decision, state, using)
+        _write_orders(execution, order_id, prepared, inputs, decision, state, using)
+        if inputs.placing is not None:
+            answer = _with_orders(answer, document, execution, using)
     _write_account(decision, state, draft.entry.sequence, using)
     _write_repeat_latch(inputs, decision, state, draft.entry.sequence, using)
     push_down(
@@ -130,7 +136,7 @@ def _body(
     }
 
 
-def _write_order(
+def _write_orders(
     execution: Execution,
     order_id: str,
     prepared: Prepared,
@@ -139,60 +145,59 @@ def _write_order(
     state: AccountState,
     using: str,
 ) -> None:
-    ints, filters, request = decision.ints, inputs.filters, prepared.request
-    side = "BUY" if ints.side > 0 else "SELL"
-    order = Order(
-        number=next_order_number(using=using),
-        order_id=order_id,
-        account=state.account,
-        execution=execution,
-        client_order_id=request.client_order_id or order_id,
-        symbol=request.symbol,
-        side=side,
-        type="MARKET",
-        time_in_force="IOC",
-        quantity_e8=ints.sent_lots * filters.step_e8,
-        filled_e8=ints.filled_lots * filters.step_e8,
-        status=ORDER_STATUS[Status(ints.status)],
-        reason=Reason(ints.reason).code if ints.reason else None,
-        decided_ts_ms=ints.ts_ms,
-        origin=SOURCES[request.source],
-        filter_revision=filters.revision,
-        prepared_ts_ms=prepared.t0_ms,
-        updated_ts_ms=ints.ts_ms,
-        arrived_ts_ms=inputs.arrival_ts_ms,
-        equity_after_e8=ints.equity_after_e8,
+    given: dict[str, Any] = {
+        "execution": execution,
+        "prepared": prepared,
+        "inputs": inputs,
+        "decision": decision,
+        "state": state,
+        "audit_id": execution.audit_id,
+    }
+    if inputs.placing is None:
+        fills = market_order_write(order_id=order_id, using=using, **given)
+    else:
+        fills = orders_write(using=using, **given)
+    ledger = ledger_after(inputs, decision)
+    if ledger is not None:
+        ledger_write(ledger, inputs.filters, using=using)
+    _write_position(inputs, decision, fills, state, using, is_router=prepared.request.source == SOURCE_ROUTER)
+
+
+def _with_orders(answer: Answer, document: dict[str, Any], execution: Execution, using: str) -> Answer:
+    """The answer with the orders as they are now: they go on, and what was answered to a key must not."""
+    orders = documents_of(execution, using=using)
+    execution.answer = answer_bytes({**document, "orders": orders})
+    execution.save(using=using, update_fields=["answer"])
+    return replace(answer, body=execution.answer)
+
+
+def position_settle(row: Position, fill: Fill) -> int:
+    """Carry a fill into a position's row; answers what its fee is worth in quote."""
+    before = PositionRecord(row.quantity_e8, row.cost_e8, row.realized_e8, row.fees_e8)
+    after = position_after(
+        before,
+        side=1 if fill.side == "BUY" else -1,
+        quantity_e8=fill.quantity_e8,
+        notional_e8=fill.notional_e8,
+        fee_e8=fill.fee_e8,
+        is_base_fee=fill.fee_asset == FeeAsset.BASE,
     )
-    order.save(using=using, force_insert=True)
-    fills = [
-        Fill(
-            order=order,
-            account=state.account,
-            symbol=request.symbol,
-            side=side,
-            price_e8=ticks * filters.tick_e8,
-            quantity_e8=lots * filters.step_e8,
-            notional_e8=ticks * lots * filters.unit_e8,
-            fee_e8=fee_e8,
-            ts_ms=ints.ts_ms,
-        )
-        for ticks, lots, fee_e8 in decision.fills
-    ]
-    Fill.objects.using(using).bulk_create(fills)
-    _write_position(inputs, decision, state, using, is_router=request.source == 0)
+    row.quantity_e8, row.cost_e8, row.realized_e8, row.fees_e8 = after
+    return after.fees_e8 - before.fees_e8
 
 
 def _write_position(
-    inputs: DecisionInputs, decision: Decision, state: AccountState, using: str, *, is_router: bool
+    inputs: DecisionInputs,
+    decision: Decision,
+    fills: list[Fill],
+    state: AccountState,
+    using: str,
+    *,
+    is_router: bool,
 ) -> None:
     row: Position = state.position(inputs.symbol)
-    step, unit, ints = inputs.filters.step_e8, inputs.filters.unit_e8, decision.ints
-    record = PositionRecord(lots_held(row.quantity_e8, inputs.filters), row.cost_e8, row.realized_e8, row.fees_e8)
-    dust = row.quantity_e8 - record.lots * step
-    for ticks, lots, fee_e8 in decision.fills:
-        record = position_after(record, side=ints.side, lots=lots, ticks=ticks, unit_e8=unit, fee_e8=fee_e8)
-    row.quantity_e8 = record.lots * step + dust
-    row.cost_e8, row.realized_e8, row.fees_e8 = record.cost_e8, record.realized_e8, record.fees_e8
+    ints = decision.ints
+    state.account.fees_e8 += sum(position_settle(row, fill) for fill in fills)
     if is_router:
         row.last_signal = decision.floats.signal
     if ints.filled_lots:
@@ -210,32 +215,11 @@ def _write_position(
     row.save(using=using)
 
 
-def trip_settle(
-    row: Position,
-    *,
-    before_lots: int,
-    after_lots: int,
-    flow_e8: int,
-    notional_e8: int,
-    is_stop: bool,
-    ts_ms: int,
-    using: str,
-) -> None:
-    """Carry fills into the round trip of a position's row; a trip that closes becomes a row of its own."""
-    trip = np.array([row.trip_cash_e8, row.trip_entry_e8, row.trip_exit_ms], np.int64)
-    profit = int(trip_nb(trip, before_lots, after_lots, flow_e8, notional_e8, ts_ms))
-    row.trip_cash_e8, row.trip_entry_e8, row.trip_exit_ms = (int(value) for value in trip)
-    if profit != OPEN:
-        given = {"account": row.account, "symbol": row.symbol, "profit_bps": profit, "is_stop": is_stop, "ts_ms": ts_ms}
-        ClosedTrade.objects.using(using).create(**given)
-
-
 def _write_account(decision: Decision, state: AccountState, sequence: int, using: str) -> None:
     """The row of the epoch, when the decision changed it. `sequence` is the record that a new latch names."""
     account, ints = state.account, decision.ints
-    before = model_to_dict(account)
+    before = None if ints.filled_lots else model_to_dict(account)
     account.cash_e8 = ints.cash_after_e8
-    account.fees_e8 += ints.fee_e8
     account.breaker_until_ms = ints.breaker_until_ms
     account.day_index, account.day_start_e8 = ints.day_index, ints.day_start_e8
     account.is_day_latched = bool(ints.is_day_latched)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from apps.engine.order_types import OrderRequest
 from apps.engine.values import Book
 from apps.strategy.selectors import ViewRef
 
@@ -23,6 +24,9 @@ class Idempotency:
 class DecisionRequest:
     """One decision to take. `source` is one of engine.decision.SOURCE_*; side and quantity are a person's order.
 
+    `orders` is that order when it is no market order, or the two legs of an OCO, the limit first; `origin` is what its
+    rows say of where it came from.
+
     `is_confirmed`: the person saw a HALTED desk and typed the word that lets a flatten pass all the same.
     """
 
@@ -33,6 +37,8 @@ class DecisionRequest:
     side: int = 0
     quantity_e8: int = 0
     client_order_id: str = ""
+    orders: tuple[OrderRequest, ...] = ()
+    origin: str = "person"
     is_confirmed: bool = False
     request_id: str | None = None
     idempotency: Idempotency | None = None

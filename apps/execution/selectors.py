@@ -11,6 +11,7 @@ from django.db.models import Count, Max, Q, Sum
 from apps.engine.decimals import e8_text
 from apps.engine.errors import UnknownName
 from apps.execution.models import Account, EquityPoint, Execution, Fill, Order, Position
+from apps.execution.order_documents import order_document
 from apps.marketdata.market import market_view
 from apps.web.values import iso_ms
 
@@ -210,34 +211,6 @@ def order(order_id: str) -> dict[str, Any]:
     if row is None:
         raise UnknownName("there is no such order", field="order_id")
     return order_document(row)
-
-
-def order_document(row: Order) -> dict[str, Any]:
-    return {
-        "order_id": row.order_id,
-        "client_order_id": row.client_order_id,
-        "symbol": row.symbol,
-        "side": row.side,
-        "type": row.type,
-        "time_in_force": row.time_in_force,
-        "quantity": e8_text(row.quantity_e8),
-        "filled_quantity": e8_text(row.filled_e8),
-        "status": row.status,
-        "reason": row.reason,
-        "decided_at": iso_ms(row.decided_ts_ms),
-        "arrived_at": iso_ms(row.arrived_ts_ms) if row.arrived_ts_ms else None,
-        "audit_id": row.execution.audit_id,
-        "fills": [
-            {
-                "price": e8_text(fill.price_e8),
-                "quantity": e8_text(fill.quantity_e8),
-                "notional": e8_text(fill.notional_e8),
-                "fee": e8_text(fill.fee_e8),
-                "ts": iso_ms(fill.ts_ms),
-            }
-            for fill in row.fills.all()
-        ],
-    }
 
 
 def decisions_since(ts_ms: int) -> dict[str, int]:

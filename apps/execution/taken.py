@@ -1,0 +1,88 @@
+"""How much of a symbol's displayed book have our orders taken? The ledger that all of them share, kept as a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apps.engine.consumption import (
+    Consumption,
+    available,
+    consumption_from_json,
+    empty_consumption,
+    refresh,
+    take,
+    taken_at,
+)
+from apps.engine.decision import Decision, DecisionInputs
+from apps.engine.order_types import BUY, SELL
+from apps.engine.order_values import Depth
+from apps.engine.values import Book, Filters, IntArray2d
+from apps.execution.models import MatchState
+from apps.marketdata import selectors as market
+
+
+def ledger_read(symbol: str, rules: Filters, *, using: str) -> Consumption:
+    """What we have taken, in ticks and lots of these rules; nothing where the units have changed since."""
+    row = MatchState.objects.using(using).filter(symbol=symbol).first()
+    if row is None:
+        return empty_consumption(symbol)
+    if row.filter_revision != rules.revision:
+        before = market.filters_at(symbol, row.filter_revision)
+        if (before.tick_e8, before.step_e8) != (rules.tick_e8, rules.step_e8):
+            return empty_consumption(symbol)
+    return consumption_from_json(row.taken)
+
+
+def ledger_write(ledger: Consumption, rules: Filters, *, last_trade_id: int | None = None, using: str) -> None:
+    """Keep the ledger; the last trade that was matched is kept as it is where none is given."""
+    given = {"taken": ledger.to_json(), "filter_revision": rules.revision, "ts_ms": ledger.ts_ms}
+    if last_trade_id is not None:
+        given["last_trade_id"] = last_trade_id
+    MatchState.objects.using(using).update_or_create(symbol=ledger.symbol, defaults=given)
+
+
+def met_ledger(symbol: str, depth: Depth | None, rules: Filters, *, using: str) -> Consumption | None:
+    """The ledger as it stands once a book has been seen; None where there is no book to take from."""
+    if depth is None:
+        return None
+    return refresh(ledger_read(symbol, rules, using=using), depth)
+
+
+def book_rows(book: Book | None, rules: Filters, levels: int) -> tuple[IntArray2d, IntArray2d]:
+    """Both sides as (ticks, lots) rows, best first; empty where there is no book."""
+    if book is None:
+        return np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64)
+    return _side(book.bids, rules, levels), _side(book.asks, rules, levels)
+
+
+def _side(side: tuple[tuple[int, int], ...], rules: Filters, levels: int) -> IntArray2d:
+    rows = [(price // rules.tick_e8, quantity // rules.step_e8) for price, quantity in side[:levels]]
+    return np.array(rows, np.int64).reshape(len(rows), 2)
+
+
+def left_of(depth: Depth, ledger: Consumption | None) -> tuple[IntArray2d, IntArray2d]:
+    """(bids, asks) as (ticks, lots) rows, less what we have taken of them."""
+    taken = ledger or empty_consumption(depth.symbol)
+    bids, asks = (available(taken, depth, side) for side in (BUY, SELL))
+    return np.array(bids, np.int64).reshape(len(bids), 2), np.array(asks, np.int64).reshape(len(asks), 2)
+
+
+def ledger_after(inputs: DecisionInputs, decision: Decision) -> Consumption | None:
+    """The ledger after a decision's fills; None where they took nothing from a book."""
+    if inputs.placing is not None:
+        return decision.ledger if decision.fills else None
+    if inputs.ledger is None or not decision.fills:
+        return None
+    side = -decision.ints.side
+    fills = [(ticks, lots) for ticks, lots, _ in decision.fills]
+    return take(inputs.ledger, _displayed(inputs, inputs.ledger), side, fills)
+
+
+def _displayed(inputs: DecisionInputs, ledger: Consumption) -> Depth:
+    """The arrival book as it was displayed: what was offered to the order and what we had taken before."""
+
+    def whole(rows: IntArray2d, side: int) -> tuple[tuple[int, int], ...]:
+        return tuple((int(ticks), int(lots) + taken_at(ledger, side, int(ticks))) for ticks, lots in rows)
+
+    bids, asks = whole(inputs.bids, BUY), whole(inputs.asks, SELL)
+    return Depth(inputs.symbol, inputs.arrival_ts_ms, 0, bids, asks, 0, -1)
