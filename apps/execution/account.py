@@ -66,14 +66,16 @@ class ClosedTrades(NamedTuple):
 
 
 def closed_trades(*, symbol: str, ts_ms: int, limits: Mapping[str, int], using: str) -> ClosedTrades:
-    """What the protections judge a symbol by. Nothing is read while both are off."""
+    """What the protections judge a symbol by; of exits by a stop only losing ones. Reads nothing while both are off."""
     if not limits["low_profit_trades"] and not limits["stop_guard_trades"]:
         return ClosedTrades(0, 0, 0, -1)
     oldest = ts_ms - max(limits["low_profit_window_ms"], limits["stop_guard_window_ms"])
     rows = ClosedTrade.objects.using(using).filter(symbol=symbol, ts_ms__gt=oldest)
     found = list(rows.values_list("ts_ms", "profit_bps", "is_stop"))
     profits = [profit for at, profit, _ in found if at > ts_ms - limits["low_profit_window_ms"]]
-    stops = [at for at, _, is_stop in found if is_stop and at > ts_ms - limits["stop_guard_window_ms"]]
+    stops = [
+        at for at, profit, is_stop in found if is_stop and profit < 0 and at > ts_ms - limits["stop_guard_window_ms"]
+    ]
     return ClosedTrades(len(profits), sum(profits), len(stops), ts_ms - max(stops) if stops else -1)
 
 
