@@ -61,7 +61,7 @@ def _mark_ages(held: Iterable[str]) -> dict[str, int | None]:
 
 def positions_context() -> dict[str, Any]:
     """What is held of each symbol at present marks, their sums, and how the router last sized each."""
-    rows = selectors.position_values(selectors.account_current(), selectors.marks_current())
+    rows = selectors.position_values(selectors.account_current())
     sizings = [_sizing_row(row) for row in selectors.router_decisions_latest() if row["answer"]["sizing"]]
     counts = [row["quantity_e8"] for row in rows] + [row["target_e8"] for row in sizings]
     held = [row["symbol"] for row in rows if row["quantity_e8"]]

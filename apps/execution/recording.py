@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -41,9 +42,19 @@ ENGINE_VERSIONS = {"numba": version("numba"), "numpy": version("numpy")}
 
 
 def decision_record(
-    *, prepared: Prepared, inputs: DecisionInputs, decision: Decision, state: AccountState, sequence: int, using: str
+    *,
+    prepared: Prepared,
+    inputs: DecisionInputs,
+    decision: Decision,
+    state: AccountState,
+    sequence: int,
+    using: str,
+    canceled: Sequence[str] = (),
 ) -> Answer:
-    """Write everything a decision changes, in one order, and answer. The caller holds fence and transaction."""
+    """Write everything a decision changes, in one order, and answer. The caller holds fence and transaction.
+
+    `canceled` are the orders that a flatten has ended.
+    """
     request, ints = prepared.request, decision.ints
     execution_id = execution_id_of(state.account.epoch, request.symbol, inputs.draw)
     order_id = ORDER_PREFIX + content_key(execution_id, 0) if ints.sent_lots > 0 else None
@@ -54,7 +65,10 @@ def decision_record(
         kind=KIND,
         actor=request.actor,
         ts_ms=ints.ts_ms,
-        body=_body(prepared, inputs, view, decision, parts, execution_id, order_id, sequence),
+        body={
+            **_body(prepared, inputs, view, decision, parts, execution_id, order_id, sequence),
+            **({"canceledOrders": list(canceled)} if canceled else {}),
+        },
         using=using,
     )
     document = answer_document(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import orjson
 from django.conf import settings
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Max, Q
 
 from apps.engine.decimals import e8_text
 from apps.engine.errors import UnknownName
+from apps.execution.dust import is_dust
 from apps.execution.models import Account, EquityPoint, Execution, Fill, Order, Position
 from apps.execution.order_documents import order_document
+from apps.execution.reserved import NOTHING, Reserved, reserved_by_symbol
+from apps.marketdata import selectors as market
 from apps.marketdata.market import market_view
 from apps.web.values import iso_ms
 
@@ -32,11 +36,23 @@ def marks_current() -> dict[str, int]:
     return marks
 
 
-def position_values(account: Account | None, marks: dict[str, int]) -> list[dict[str, Any]]:
+def last_marks(symbols: Iterable[str]) -> dict[str, int]:
+    """Mid prices, and where a symbol that is held has none any more, the close of its last bar: for eyes, not for
+    decisions, which count such a symbol as unknown."""
+    marks = marks_current()
+    for symbol in sorted(set(symbols) - marks.keys()):
+        newest = market.bars_load(symbol, settings.INTERVAL, limit=1)
+        if newest.n:
+            marks[symbol] = int(newest.close_e8[0])
+    return marks
+
+
+def position_values(account: Account | None) -> list[dict[str, Any]]:
     """Positions in counts of 1e-8: one row per symbol of the watch list and one for everything else still held."""
     rows = {row.symbol: row for row in Position.objects.filter(account=account)} if account else {}
     held = [name for name, row in rows.items() if row.quantity_e8 and name not in settings.SYMBOLS]
     names = [*settings.SYMBOLS, *held]
+    marks = last_marks(name for name, row in rows.items() if row.quantity_e8)
     return [_position_values(rows.get(name) or Position(symbol=name), marks.get(name)) for name in names]
 
 
@@ -58,15 +74,18 @@ def _position_values(row: Position, mark_e8: int | None) -> dict[str, Any]:
         "realized_e8": row.realized_e8,
         "fees_e8": row.fees_e8,
         "updated_ts_ms": row.updated_ts_ms or None,
+        "is_reduce_only": row.symbol not in settings.SYMBOLS,
     }
 
 
 def positions() -> list[dict[str, Any]]:
-    """The same as exact decimals; quantity "0" when flat."""
-    return [_position(row) for row in position_values(account_current(), marks_current())]
+    """The same as exact decimals, with what open orders hold back and whether it can be sold; "0" when flat."""
+    account = account_current()
+    reserved = reserved_by_symbol(account)
+    return [_position(row, reserved.get(row["symbol"], NOTHING)) for row in position_values(account)]
 
 
-def _position(row: dict[str, Any]) -> dict[str, Any]:
+def _position(row: dict[str, Any], reserved: Reserved) -> dict[str, Any]:
     def text(name: str) -> str | None:
         return None if row[name] is None else e8_text(row[name])
 
@@ -79,6 +98,11 @@ def _position(row: dict[str, Any]) -> dict[str, Any]:
         "unrealized_pnl": text("unrealized_e8"),
         "realized_pnl": text("realized_e8"),
         "fees_paid": text("fees_e8"),
+        "locked": e8_text(reserved.base_e8),
+        "open_orders": reserved.n_orders,
+        "is_dust": bool(row["quantity_e8"])
+        and is_dust(row["quantity_e8"], market.filters_current(row["symbol"]), row["mark_e8"]),
+        "is_reduce_only": row["is_reduce_only"],
         "updated_at": iso_ms(row["updated_ts_ms"]) if row["updated_ts_ms"] else None,
     }
 
@@ -88,21 +112,21 @@ def account() -> dict[str, Any]:
     row = account_current()
     if row is None:
         raise UnknownName("the paper account is not open yet", field="account")
-    marks = marks_current()
-    held = [position for position in Position.objects.filter(account=row) if position.quantity_e8]
-    values = [position.quantity_e8 * marks[position.symbol] // 10**8 for position in held if position.symbol in marks]
-    is_marked = len(values) == len(held)
-    equity = row.cash_e8 + sum(values) if is_marked else None
-    peak = EquityPoint.objects.filter(account=row).aggregate(peak=Max("equity_e8"))["peak"] or row.initial_cash_e8
+    standing = standing_of(row)
+    equity, exposure, drawdown = standing.equity_e8, standing.exposure_e8, standing.drawdown
     last = EquityPoint.objects.filter(account=row).order_by("-ts_ms").first()
-    drawdown = max(0.0, 1 - equity / max(peak, equity)) if equity is not None and equity > 0 else None
+    locked_e8 = sum(reserved.quote_e8 for reserved in reserved_by_symbol(row).values())
     return {
         "epoch": row.epoch,
         "started_at": iso_ms(row.started_ts_ms),
         "initial_cash": e8_text(row.initial_cash_e8),
         "cash": e8_text(row.cash_e8),
+        "locked": e8_text(locked_e8),
+        "free": e8_text(row.cash_e8 - locked_e8),
         "equity": e8_text(equity) if equity is not None else None,
-        "exposure": e8_text(sum(abs(value) for value in values)) if is_marked else None,
+        "exposure": e8_text(exposure) if exposure is not None else None,
+        "realized_pnl": e8_text(sum(position.realized_e8 for position in Position.objects.filter(account=row))),
+        "unrealized_pnl": e8_text(standing.unrealized_e8) if standing.unrealized_e8 is not None else None,
         "drawdown": drawdown,
         "fees_paid": e8_text(row.fees_e8),
         "buy_and_hold": e8_text(last.buy_and_hold_e8) if last else None,
@@ -136,6 +160,7 @@ class Standing(NamedTuple):
     fees_e8: int
     equity_e8: int | None
     exposure_e8: int | None
+    unrealized_e8: int | None
     drawdown: float | None
     held: tuple[str, ...]
 
@@ -143,9 +168,12 @@ class Standing(NamedTuple):
 def equity_standing() -> Standing | None:
     """How the current epoch stands; None before the account is open."""
     row = account_current()
-    if row is None:
-        return None
-    held = [position for position in position_values(row, marks_current()) if position["quantity_e8"]]
+    return standing_of(row) if row is not None else None
+
+
+def standing_of(row: Account) -> Standing:
+    """How an epoch stands at the present marks."""
+    held = [position for position in position_values(row) if position["quantity_e8"]]
     values = [position["value_e8"] for position in held]
     is_marked = None not in values
     equity = row.cash_e8 + sum(values) if is_marked else None
@@ -157,7 +185,8 @@ def equity_standing() -> Standing | None:
         fees_e8=row.fees_e8,
         equity_e8=equity,
         exposure_e8=sum(map(abs, values)) if is_marked else None,
-        drawdown=max(0.0, 1 - equity / peak) if equity is not None else None,
+        unrealized_e8=sum(position["unrealized_e8"] for position in held) if is_marked else None,
+        drawdown=max(0.0, 1 - equity / max(peak, equity, 1)) if equity is not None else None,
         held=tuple(position["symbol"] for position in held),
     )
 
@@ -198,9 +227,11 @@ def sizing_last() -> list[dict[str, Any]]:
 
 
 def orders(*, status: str | None = None, limit: int = 200) -> list[dict[str, Any]]:
-    """Orders, newest first."""
+    """Orders, newest first; OPEN stands for all that may still fill."""
     query = Order.objects.order_by("-number").prefetch_related("fills").select_related("execution")
-    if status is not None:
+    if status == "OPEN":
+        query = query.filter(is_open=True)
+    elif status is not None:
         query = query.filter(status=status)
     return [order_document(row) for row in query[:limit]]
 
@@ -225,18 +256,3 @@ def decision_totals() -> dict[tuple[str, str], int]:
     """How many decisions ended in each (status, reason), ever."""
     rows = Execution.objects.values_list("status", "reason").annotate(n=Count("pk"))
     return {(status, reason or "none"): n for status, reason, n in rows}
-
-
-def fill_sums() -> dict[str, tuple[int, int, int]]:
-    """Per symbol of the current epoch: (signed quantity, signed notional, fees) over its fills."""
-    rows = (
-        Fill.objects.filter(account=account_current())
-        .values_list("symbol", "side")
-        .annotate(quantity=Sum("quantity_e8"), notional=Sum("notional_e8"), fee=Sum("fee_e8"))
-    )
-    sums: dict[str, tuple[int, int, int]] = {}
-    for symbol, side, quantity, notional, fee in rows:
-        sign = 1 if side == "BUY" else -1
-        before = sums.get(symbol, (0, 0, 0))
-        sums[symbol] = (before[0] + sign * quantity, before[1] + sign * notional, before[2] + fee)
-    return sums

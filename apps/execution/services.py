@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -19,9 +20,13 @@ from apps.execution.account import account_state, next_attempt
 from apps.execution.assembling import bar_open_ms, decision_inputs
 from apps.execution.controls import Controls, controls_read
 from apps.execution.facts import MarketFacts
+from apps.execution.lease import require_lease
+from apps.execution.lifecycle import cancel_for_flatten, epoch_close, reduce_only_off_list
 from apps.execution.models import Account, Execution, IdempotencyKey, Order, Position
+from apps.execution.protective import protective_follow
 from apps.execution.recording import decision_record
 from apps.execution.requests import Answer, Idempotency, Prepared
+from apps.execution.selectors import marks_current
 from apps.marketdata import selectors as market
 from apps.risk import fence
 
@@ -48,31 +53,40 @@ def decide_and_record(
             return stored
         facts = with_filters_age(read_facts(), prepared.request.symbol)
         state = account_state(using=using)
-        controls = controls_read(symbol=prepared.request.symbol, halted=passage.halted, using=using)
+        if prepared.request.is_autopilot:
+            require_lease(using=using)
+        symbol = prepared.request.symbol
+        controls = reduce_only_off_list(symbol, controls_read(symbol=symbol, halted=passage.halted, using=using))
         refuse_unconfirmed(prepared, controls)
         refuse_taken_name(prepared, using=using)
+        filters = filters_by_symbol(symbol, state.positions)
+        canceled = cancel_for_flatten(prepared.request, state.account, filters[symbol], ts_ms=facts.ts_ms, using=using)
         attempt = 0
         if not prepared.request.is_autopilot:
             opened = bar_open_ms(prepared, facts)
-            attempt = next_attempt(symbol=prepared.request.symbol, bar_open_ms=opened, using=using)
+            attempt = next_attempt(symbol=symbol, bar_open_ms=opened, using=using)
         inputs = decision_inputs(
             prepared=prepared,
             facts=facts,
             state=state,
             controls=controls,
-            filters=filters_by_symbol(prepared.request.symbol, state.positions),
+            filters=filters,
             attempt=attempt,
             using=using,
         )
         decision = decide(inputs)
-        return decision_record(
+        answer = decision_record(
             prepared=prepared,
             inputs=inputs,
             decision=decision,
             state=state,
+            canceled=canceled,
             sequence=controls.sequence,
             using=using,
         )
+        if decision.fills:
+            protective_follow(symbol=symbol, state=state, rules=filters[symbol], ts_ms=facts.ts_ms, using=using)
+        return answer
 
 
 def refuse_unconfirmed(prepared: Prepared, controls: Controls) -> None:
@@ -141,20 +155,31 @@ def account_open(*, ts_ms: int, actor: str = "system", reason: str = "first star
 
 
 def account_reset(*, actor: str, reason: str, confirmation: str | None, ts_ms: int) -> Account:
-    """Start a new epoch with fresh cash. Open positions must be flattened first; the old epoch stays as it was."""
+    """Start a new epoch with fresh cash; the old one stays on record, its open orders canceled.
+
+    Positions must be flattened first. What cannot be sold, dust and a symbol without a market, is written off by name.
+    """
     if confirmation != RESET_WORD:
         raise InvalidInput(f"type {RESET_WORD} to confirm", field="confirmation")
     if len(reason) > MAX_REASON:
         raise InvalidInput(f"must be at most {MAX_REASON} characters", field="reason")
     with fence.exclusive():
         state = account_state(using=DEFAULT_DB_ALIAS)
-        held = sorted(name for name, row in state.positions.items() if row.quantity_e8)
-        if held:
-            raise Conflict(f"flatten {', '.join(held)} before the account is reset")
-        return _epoch_start(epoch=state.account.epoch + 1, ts_ms=ts_ms, actor=actor, reason=reason)
+        canceled, written_off = epoch_close(state, marks_current(), ts_ms=ts_ms, using=DEFAULT_DB_ALIAS)
+        body = {
+            "canceledOrders": canceled,
+            "writtenOff": [
+                {"symbol": name, "quantityE8": str(quantity), "costE8": str(cost)}
+                for name, quantity, cost in written_off
+            ],
+        }
+        return _epoch_start(epoch=state.account.epoch + 1, ts_ms=ts_ms, actor=actor, reason=reason, closed=body)
 
 
-def _epoch_start(*, epoch: int, ts_ms: int, actor: str, reason: str) -> Account:
+def _epoch_start(
+    *, epoch: int, ts_ms: int, actor: str, reason: str, closed: Mapping[str, Any] | None = None
+) -> Account:
+    """Open an epoch; `closed` says how the one before it ended."""
     cash_e8 = int(Decimal(settings.INITIAL_CASH) * E8)
     account = Account.objects.create(
         epoch=epoch, started_ts_ms=ts_ms, reason=reason, initial_cash_e8=cash_e8, cash_e8=cash_e8
@@ -163,7 +188,7 @@ def _epoch_start(*, epoch: int, ts_ms: int, actor: str, reason: str) -> Account:
         kind="execution.epoch",
         actor=actor,
         ts_ms=ts_ms,
-        body={"epoch": epoch, "reason": reason, "initialCashE8": str(cash_e8)},
+        body={"epoch": epoch, "reason": reason, "initialCashE8": str(cash_e8), **(closed or {})},
         controls={"account.epoch": epoch},
     )
     return account

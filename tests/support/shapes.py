@@ -155,6 +155,10 @@ POSITION = {
     "unrealizedPnl": Maybe(decimal),
     "realizedPnl": decimal,
     "feesPaid": decimal,
+    "locked": decimal,
+    "openOrders": whole,
+    "isDust": flag,
+    "isReduceOnly": flag,
     "updatedAt": Maybe(time),
 }
 ACCOUNT = {
@@ -162,8 +166,12 @@ ACCOUNT = {
     "startedAt": time,
     "initialCash": decimal,
     "cash": decimal,
+    "locked": decimal,
+    "free": decimal,
     "equity": Maybe(decimal),
     "exposure": Maybe(decimal),
+    "realizedPnl": decimal,
+    "unrealizedPnl": Maybe(decimal),
     "drawdown": Maybe(number),
     "feesPaid": decimal,
     "buyAndHold": Maybe(decimal),
