@@ -52,7 +52,7 @@ def live_facts(symbol: str, *, seen: Book | None, arrival: Book | None, view: Ma
         quote = market.quote(name)
         if quote is not None and 0 <= now_ms - quote.ts_ms <= stale_ms:
             marks[name] = (quote.bid_e8 + quote.ask_e8) // 2
-    age = _age_ms(market, arrival, now_ms)
+    age = book_age_ms(market, arrival, now_ms)
     if arrival is not None and 0 <= age <= stale_ms:
         marks[symbol] = mid_e8(arrival)
     last = arrival or seen
@@ -71,7 +71,7 @@ def last_trade(market: MarketView, symbol: str) -> tuple[int, int]:
     return (quote.last_e8 if quote is not None else 0), -1
 
 
-def _age_ms(market: MarketView, arrival: Book | None, now_ms: int) -> int:
+def book_age_ms(market: MarketView, arrival: Book | None, now_ms: int) -> int:
     """Age of the book, or of the exchange's own time once it stands still; -1 where there is nothing to judge."""
     event_ms = market.last_event_ms()
     if arrival is None or not arrival.bids or not arrival.asks or event_ms == 0:

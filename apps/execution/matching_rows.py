@@ -25,7 +25,6 @@ from apps.execution.recording import ENGINE_VERSIONS, position_settle
 from apps.execution.taken import ledger_read, ledger_write
 from apps.risk import services as risk
 
-CANCEL_KIND = "execution.cancel"
 MATCHER = "matcher"
 
 
@@ -61,6 +60,13 @@ def open_symbols(*, using: str) -> list[str]:
     """Symbols with open orders."""
     rows = Order.objects.using(using).filter(is_open=True).order_by("symbol")
     return list(rows.values_list("symbol", flat=True).distinct())
+
+
+def trades_known(symbol: str, *, using: str) -> int:
+    """The id up to which every open order of a symbol has met the trades; -1 where none is known."""
+    rows = Order.objects.using(using).filter(symbol=symbol, is_open=True)
+    known = [order_of(row).last_trade_id for row in rows]
+    return min((trade_id for trade_id in known if trade_id >= 0), default=-1)
 
 
 def open_book(

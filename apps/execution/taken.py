@@ -68,9 +68,9 @@ def left_of(depth: Depth, ledger: Consumption | None) -> tuple[IntArray2d, IntAr
 
 
 def ledger_after(inputs: DecisionInputs, decision: Decision) -> Consumption | None:
-    """The ledger after a decision's fills; None where they took nothing from a book."""
+    """The ledger after a decision; None where nothing was taken from a book. A placed order notes the book it met."""
     if inputs.placing is not None:
-        return decision.ledger if decision.fills else None
+        return decision.ledger
     if inputs.ledger is None or not decision.fills:
         return None
     side = -decision.ints.side

@@ -28,7 +28,8 @@ def test_a_market_order_fills_and_can_be_read(market: LiveMarket, local: Client)
     assert read == {name: value for name, value in order.items() if name != "position"}
     assert local.get("/api/trading/orders").json() == [read]
     assert local.get("/api/trading/orders?status=EXPIRED").json() == []
-    assert local.get("/api/trading/orders?status=OPEN").status_code == 400
+    assert local.get("/api/trading/orders?status=OPEN").json() == []
+    assert local.get("/api/trading/orders?status=GONE").status_code == 400
 
 
 def test_an_order_through_two_levels_names_both(market: LiveMarket, local: Client) -> None:
@@ -102,6 +103,11 @@ def test_sizes_beyond_the_desk_are_refused_and_move_nothing(market: LiveMarket, 
         ("quantity", [1]),
         ("quantity", ""),
         ("timeInForce", "GTC"),
+        ("timeInForce", "DAY"),
+        ("price", "1"),
+        ("stopPrice", "1"),
+        ("stopLimitPrice", "1"),
+        ("trailingDelta", 100),
         ("clientOrderId", "x" * 65),
         ("clientOrderId", "a b"),
         ("clientOrderId", "od0123456789abcdef012345"),

@@ -133,18 +133,49 @@ EXECUTION = {
 ORDER = {
     "orderId": text,
     "clientOrderId": text,
+    "listId": Maybe(text),
     "symbol": text,
     "side": one_of("BUY", "SELL"),
-    "type": one_of("MARKET"),
-    "timeInForce": one_of("IOC"),
+    "type": one_of(
+        *("MARKET", "LIMIT", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"),
+        "TRAILING_STOP",
+    ),
+    "timeInForce": one_of("GTC", "IOC", "FOK"),
     "quantity": decimal,
+    "price": Maybe(decimal),
+    "stopPrice": Maybe(decimal),
+    "trailingDelta": Maybe(whole),
     "filledQuantity": decimal,
-    "status": one_of("FILLED", "PARTIALLY_FILLED", "EXPIRED"),
+    "status": one_of("NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED"),
     "reason": Maybe(text),
+    "origin": one_of("router", "person", "flatten", "protective"),
+    "waiting": Maybe(
+        {
+            "phase": one_of("traveling", "armed", "resting"),
+            "queueAhead": Maybe(decimal),
+            "isTriggered": flag,
+            "cancelDueAt": Maybe(time),
+        }
+    ),
+    "preparedAt": Maybe(time),
     "decidedAt": time,
     "arrivedAt": Maybe(time),
+    "updatedAt": Maybe(time),
     "auditId": text,
-    "fills": [{"price": decimal, "quantity": decimal, "notional": decimal, "fee": decimal, "ts": time}],
+    "fills": [
+        {
+            "price": decimal,
+            "quantity": decimal,
+            "notional": decimal,
+            "fee": decimal,
+            "feeAsset": one_of("quote", "base"),
+            "liquidity": one_of("maker", "taker"),
+            "rule": one_of("depth", "queue", "through", "bar"),
+            "tradeId": Maybe(whole),
+            "auditId": Maybe(text),
+            "ts": time,
+        }
+    ],
 }
 POSITION = {
     "symbol": text,

@@ -1,0 +1,196 @@
+"""Who lets open orders fill? A thread of the lease holder: it follows books and trades and brings them to the desk."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
+from django.db import Error as DatabaseFault
+
+from apps.engine.errors import TradedeskError
+from apps.execution import matching
+from apps.execution.desk_thread import desk_thread
+from apps.execution.facts import book_age_ms, last_trade
+from apps.execution.matching import Event, SeenBook
+from apps.execution.matching_rows import open_symbols, trades_known
+from apps.marketdata.exchange.frames import AggTradeEvent
+from apps.marketdata.market import MarketView
+
+log = logging.getLogger(__name__)
+KEPT_EVENTS = 2_000
+IDLE_EVENTS = 100  # enough for an order that is found a moment after it was placed
+PACE_S = 0.05  # between two passes
+QUIET_S = 0.25  # queues and extremes are written at most so often
+WATCH_S = 1.0  # the trading state is looked at so often though nothing happens
+FetchTrades = Callable[[str, int], Iterable[AggTradeEvent]]
+
+
+class _Lane:
+    """What has come of one symbol and is not settled in rows; numbered, so that it can be let go of by number."""
+
+    def __init__(self) -> None:
+        self.events: deque[tuple[int, Event]] = deque(maxlen=KEPT_EVENTS)
+        self.book_id: tuple[int, int] | None = None
+        self.trade_id = -1
+        self.quiet_at = 0.0
+        self.is_torn = False
+        self._number = 0
+
+    def put(self, event: Event) -> None:
+        self.is_torn |= len(self.events) == KEPT_EVENTS
+        self._number += 1
+        self.events.append((self._number, event))
+
+    def settle(self, number: int) -> None:
+        while self.events and self.events[0][0] <= number:
+            self.events.popleft()
+
+
+class Matcher:
+    """Books and trades come in from any thread; `run` belongs to a thread of its own.
+
+    Rows and the events that are not settled in them are the truth: nothing else is kept from pass to pass.
+    """
+
+    def __init__(self, view: MarketView, *, may_act: Callable[[], bool] = lambda: True) -> None:
+        self._view = view
+        self._may_act = may_act
+        self._lanes: dict[str, _Lane] = {}
+        self._lock = threading.Lock()
+        self._news, self._stop = threading.Event(), threading.Event()
+        self._open: list[str] = []
+        self._fetch: FetchTrades | None = None
+        self._looked_at = self._watched_at = 0.0
+
+    def on_update(self, symbol: str) -> None:
+        """The symbol's best prices changed (MarketView.on_update): its book may have too."""
+        book = self._view.book(symbol)
+        lane = self._lane(symbol)
+        if book is None or lane.book_id == (book.ts_ms, book.update_id):
+            return
+        price_e8, trade_id = last_trade(self._view, symbol)
+        age_ms = book_age_ms(self._view, book, book.ts_ms)
+        with self._lock:
+            lane.book_id = (book.ts_ms, book.update_id)
+            lane.put(SeenBook(book, age_ms, price_e8, trade_id))
+        self._news.set()
+
+    def on_trades(self, symbol: str, trades: Sequence[AggTradeEvent]) -> None:
+        """Trades in the order of their ids (TradeReader.on_trades). One that came before is left out."""
+        lane = self._lane(symbol)
+        with self._lock:
+            for trade in trades:
+                if trade.trade_id > lane.trade_id:
+                    lane.trade_id = trade.trade_id
+                    lane.put(trade)
+        self._news.set()
+
+    def recover(self, fetch: FetchTrades) -> dict[str, int]:
+        """Meet the trades that open orders missed, by id, before anything new is decided; how many there were.
+
+        Trades that come from the stream meanwhile follow them.
+        """
+        self._fetch, found = fetch, {}
+        for symbol in desk_thread().run(partial(open_symbols, using=DEFAULT_DB_ALIAS)):
+            found[symbol] = self._mend(symbol, self._lane(symbol), fetch)
+            self.match(symbol, is_final=True)
+        return found
+
+    def run(self) -> None:
+        """Pass after pass until stopped. One that fails is logged and its events are met again."""
+        while not self._stop.is_set():
+            self._news.wait(WATCH_S)
+            self._news.clear()
+            if not self._stop.is_set() and self._may_act():
+                try:
+                    self.step()
+                except (TradedeskError, DatabaseFault) as error:
+                    log.warning("matcher: %s: %s", type(error).__name__, error)
+            self._stop.wait(PACE_S)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._news.set()
+
+    def step(self) -> None:
+        """One pass over the symbols with open orders."""
+        now = time.monotonic()
+        if now - self._looked_at >= QUIET_S:
+            self._open, self._looked_at = desk_thread().run(partial(open_symbols, using=DEFAULT_DB_ALIAS)), now
+        is_watch_due = now - self._watched_at >= WATCH_S
+        if is_watch_due:
+            self._watched_at = now
+        for symbol in self._lanes.keys() - set(self._open):
+            self._idle(symbol)
+        for symbol in self._open:
+            if is_watch_due:
+                desk_thread().run(partial(matching.watch, symbol, now_ms=self._view.now_ms()))
+                self._tell_stale(symbol)
+            self.match(symbol)
+
+    def match(self, symbol: str, *, is_final: bool = False) -> int:
+        """Bring what has come of a symbol to the desk; how many events did something. `is_final` writes quiet ones."""
+        lane = self._lane(symbol)
+        if lane.is_torn and self._fetch is not None:
+            self._mend(symbol, lane, self._fetch)
+        with self._lock:
+            waiting = list(lane.events)
+        if not waiting:
+            return 0
+        may_wait = not is_final and time.monotonic() - lane.quiet_at < QUIET_S
+        events = [event for _, event in waiting]
+        job = partial(matching.meet, symbol, events, now_ms=self._view.now_ms(), may_wait=may_wait)
+        progress = desk_thread().run(job)
+        if not may_wait:
+            lane.quiet_at = time.monotonic()
+        if progress.n_settled:
+            with self._lock:
+                lane.settle(waiting[progress.n_settled - 1][0])
+        return progress.n_written
+
+    def _idle(self, symbol: str) -> None:
+        """Nothing is open: only what an order placed just now may have missed is kept."""
+        lane = self._lane(symbol)
+        with self._lock:
+            if len(lane.events) > IDLE_EVENTS:
+                lane.settle(lane.events[-IDLE_EVENTS][0] - 1)
+            lane.is_torn = False
+
+    def _tell_stale(self, symbol: str) -> None:
+        """Without a fresh book orders must still learn that the data is stale, and cancels must still arrive."""
+        book, now_ms = self._view.book(symbol), self._view.now_ms()
+        age_ms = book_age_ms(self._view, book, now_ms)
+        if book is not None and not 0 <= age_ms <= settings.STALE_AFTER_MS:
+            with self._lock:
+                self._lane(symbol).put(SeenBook(book._replace(ts_ms=now_ms), age_ms, 0, -1))
+
+    def _mend(self, symbol: str, lane: _Lane, fetch: FetchTrades) -> int:
+        """Fetch what open orders have not met; how many trades that were."""
+        known = desk_thread().run(partial(trades_known, symbol, using=DEFAULT_DB_ALIAS))
+        missed = [trade for trade in fetch(symbol, known + 1) if trade.trade_id > known] if known >= 0 else []
+        self._put_before(symbol, missed)
+        lane.is_torn = False
+        return len(missed)
+
+    def _put_before(self, symbol: str, missed: Sequence[AggTradeEvent]) -> None:
+        """Missed trades go before what has come since, which holds none of them twice."""
+        lane = self._lane(symbol)
+        newest = missed[-1].trade_id if missed else -1
+        with self._lock:
+            later: list[Event] = [event for _, event in lane.events]
+            lane.events.clear()
+            for trade in missed:
+                lane.put(trade)
+            for event in later:
+                if isinstance(event, SeenBook) or event.trade_id > newest:
+                    lane.put(event)
+            lane.trade_id = max(lane.trade_id, newest)
+
+    def _lane(self, symbol: str) -> _Lane:
+        return self._lanes.setdefault(symbol, _Lane())
