@@ -199,7 +199,7 @@ def _desk(
         equity_e8=worth.equity_e8,
         high_water_e8=high_water_e8(account=account, equity_e8=worth.equity_e8, window_trades=window, using=using),
         position_lots=lots_held(position.quantity_e8, rules),
-        mark_ticks=facts.marks.get(symbol, 0) // rules.tick_e8,
+        mark_ticks=(facts.marks.get(symbol) or 0) // rules.tick_e8,
         other_notional_e8=worth.other_notional_e8,
         orders_last_minute=sent.n,
         trading_state=controls.trading_state or 0,
@@ -262,9 +262,10 @@ def _worth(
         quantity = state.position(name).quantity_e8
         rules, mark = filters.get(name), facts.marks.get(name)
         matters = bool(quantity) or name == symbol or name in waiting
-        if rules is None or not rules.is_exact() or mark is None:
-            lacks = UNKNOWN_MARK if rules is not None and rules.is_exact() else UNKNOWN_FILTERS | UNKNOWN_MARK
-            unknown |= lacks if matters else 0
+        if rules is None or not rules.is_exact() or not mark or mark < rules.tick_e8:
+            # Unknown rules refuse every order of their own symbol; of another one they must leave exits possible.
+            is_known = name != symbol or (rules is not None and rules.is_exact())
+            unknown |= (UNKNOWN_MARK if is_known else UNKNOWN_FILTERS | UNKNOWN_MARK) if matters else 0
             continue
         terms = order_terms(rules, stale_after_ms=controls.limits["stale_after_ms"])
         exposure = open_exposure(waiting.get(name, ()), terms)
