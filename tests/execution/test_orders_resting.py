@@ -6,11 +6,14 @@ from typing import Any
 
 from apps.audit.replaying import replay_record
 from apps.audit.selectors import audit_get, audit_latest
-from apps.execution.models import Fill
+from apps.execution.matcher import Matcher
+from apps.execution.models import ClosedTrade, Fill
 from apps.execution.reconciler import book_differences
+from apps.marketdata.exchange.frames import AggTradeEvent
+from apps.risk import services as risk
 from apps.web.roles import Role
 from tests.execution.orders_desk import OrdersDesk, desk
-from tests.support.live_desk import client_of
+from tests.support.live_desk import CLOSED_MS, client_of
 
 __all__ = ["desk"]
 
@@ -60,3 +63,126 @@ def test_a_cancel_travels_and_then_ends_the_order(desk: OrdersDesk, settings: An
     assert (desk.order(order_id)["status"], desk.order(order_id)["reason"]) == ("CANCELED", "canceled")
     assert audit_latest(1)[0].kind == "execution.fill" and replays(audit_latest(1)[0].audit_id)
     assert operator.delete(path).status_code == 409
+
+
+def test_a_stop_waits_for_its_trade_and_then_sells_at_the_market(desk: OrdersDesk, settings: Any) -> None:
+    """Bought 0.5 at +1. A trade at -2 triggers the stop; it travels and meets the best bid at -1."""
+    desk.place("MARKET")
+    stop = desk.place("STOP_LOSS", "SELL", stopPrice=-2).json()
+    assert (stop["status"], stop["waiting"]["phase"]) == ("NEW", "armed")
+    desk.trade(-1, 50)
+    assert desk.order(stop["orderId"])["waiting"]["isTriggered"] is False
+    desk.trade(-2, 0.1)
+    triggered = desk.order(stop["orderId"])
+    assert (triggered["waiting"]["phase"], triggered["waiting"]["isTriggered"]) == ("traveling", True)
+    assert replays(audit_latest(1)[0].audit_id) and audit_latest(1)[0].content["step"]["triggered"] == [stop["orderId"]]
+    desk.book()
+    done = desk.order(stop["orderId"])
+    assert (done["status"], done["fills"][0]["price"], done["fills"][0]["rule"]) == ("FILLED", desk.price(-1), "depth")
+    assert replays(done["fills"][0]["auditId"]) and book_differences() == []
+    trade = ClosedTrade.objects.get()
+    assert trade.is_stop and desk.account().position("BTCUSDT").quantity_e8 == 0
+
+
+def test_a_trailing_stop_follows_the_market_up_and_sells_on_the_way_down(desk: OrdersDesk) -> None:
+    """Its extreme is +100 over 59,081: 10 bps below is some 59 dollars lower."""
+    desk.place("MARKET")
+    stop = desk.place("TRAILING_STOP", "SELL", trailingDelta=10).json()
+    desk.trade(100, 0.1, seller=False)
+    desk.trade(60, 0.1)
+    assert desk.order(stop["orderId"])["waiting"]["isTriggered"] is False
+    desk.trade(30, 0.1)
+    assert desk.order(stop["orderId"])["waiting"]["isTriggered"] is True
+    desk.book()
+    assert desk.order(stop["orderId"])["status"] == "FILLED" and book_differences() == []
+
+
+def test_one_leg_of_an_oco_ends_the_other_in_the_same_transaction(desk: OrdersDesk) -> None:
+    desk.place("MARKET")
+    placed = desk.place("OCO", "SELL", price=3, stopPrice=-3).json()
+    limit, stop = placed["orders"]
+    assert limit["listId"] == stop["listId"] == placed["listId"]
+    assert (limit["type"], stop["type"]) == ("LIMIT_MAKER", "STOP_LOSS")
+    desk.trade(4, 0.2, seller=False)
+    assert (desk.order(limit["orderId"])["status"], desk.order(stop["orderId"])["reason"]) == (
+        "PARTIALLY_FILLED", "list_canceled",
+    )  # fmt: skip
+    record = audit_latest(1)[0]
+    assert record.content["step"]["canceled"] == [stop["orderId"]] and replays(record.audit_id)
+    desk.trade(4, 9, seller=False)
+    assert desk.order(limit["orderId"])["status"] == "FILLED" and book_differences() == []
+
+
+def test_a_halted_desk_fills_nothing_and_cancels_what_is_open(desk: OrdersDesk) -> None:
+    order_id = desk.place(price=-2).json()["orderId"]
+    risk.kill_engage(actor="test", reason="drill", ts_ms=CLOSED_MS)
+    desk.trade(-5, 100)
+    order = desk.order(order_id)
+    assert (order["status"], order["fills"]) == ("CANCELED", [])
+    record = audit_latest(1)[0]
+    assert record.kind == "execution.cancel" and record.content["reason"] == "trading is HALTED"
+
+
+def test_a_halt_is_seen_though_nothing_trades(desk: OrdersDesk) -> None:
+    order_id = desk.place(price=-2).json()["orderId"]
+    desk.matcher.step()
+    assert desk.order(order_id)["status"] == "NEW"
+    risk.kill_engage(actor="test", reason="drill", ts_ms=CLOSED_MS)
+    matcher = Matcher(desk.market.view)
+    matcher.step()
+    assert desk.order(order_id)["status"] == "CANCELED"
+
+
+def test_reducing_leaves_only_orders_that_reduce(desk: OrdersDesk) -> None:
+    desk.place("MARKET")
+    opening = desk.place(price=-2).json()["orderId"]
+    closing = desk.place("LIMIT", "SELL", price=2).json()["orderId"]
+    risk.trading_state_set(state="REDUCING", actor="test", reason="drill", ts_ms=CLOSED_MS)
+    Matcher(desk.market.view).step()
+    assert (desk.order(opening)["status"], desk.order(closing)["status"]) == ("CANCELED", "NEW")
+
+
+def test_a_restart_goes_on_with_the_queue_and_the_missed_trades(desk: OrdersDesk) -> None:
+    """4 of 5 coins ahead had traded; the process ends, 0.9 and 0.4 trade meanwhile: 0.3 of the second is ours."""
+    order_id = desk.place(price=-2).json()["orderId"]
+    desk.trade(-2, 4)
+    missed = [desk.event(-2, 0.9), desk.event(-2, 0.4)]
+    live = desk.event(-2, 0.1)
+    asked: list[tuple[str, int]] = []
+
+    def fetch(symbol: str, from_id: int) -> list[AggTradeEvent]:
+        asked.append((symbol, from_id))
+        return [*missed, live]
+
+    matcher = Matcher(desk.market.view)
+    matcher.on_trades("BTCUSDT", [live])  # the stream is already there, and brings one of them again
+    assert matcher.recover(fetch) == {"BTCUSDT": 3} and asked == [("BTCUSDT", 1002)]
+    order = desk.order(order_id)
+    assert [(f["quantity"], f["tradeId"]) for f in order["fills"]] == [("0.3", 1003), ("0.1", 1004)]
+    matcher.on_trades("BTCUSDT", [live])
+    matcher.match("BTCUSDT", is_final=True)
+    assert desk.order(order_id) == order and book_differences() == []
+
+
+def test_what_is_quiet_is_written_four_times_a_second_and_loses_nothing(desk: OrdersDesk) -> None:
+    """Forty trades of 0.1 in front of us within one pass window: few writes, and all of them count."""
+    order_id = desk.place(price=-2).json()["orderId"]
+    desk.matcher.match("BTCUSDT", is_final=True)
+    writes = 0
+    for _ in range(40):
+        before = desk.row().updated_ts_ms
+        desk.matcher.on_trades("BTCUSDT", [desk.event(-2, 0.1)])
+        desk.matcher.match("BTCUSDT")
+        writes += desk.row().updated_ts_ms != before
+    assert writes < 20
+    desk.matcher.match("BTCUSDT", is_final=True)
+    assert desk.order(order_id)["waiting"]["queueAhead"] == "1"
+
+
+def test_a_stale_book_is_told_and_a_cancel_still_arrives(desk: OrdersDesk) -> None:
+    operator = client_of(Role.OPERATOR)
+    order_id = desk.place(price=-2).json()["orderId"]
+    desk.market.later(60_000)
+    assert operator.delete(f"/api/trading/orders/{order_id}").status_code == 202
+    Matcher(desk.market.view).step()
+    assert desk.order(order_id)["status"] == "CANCELED"
