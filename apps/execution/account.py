@@ -24,8 +24,8 @@ class AccountState:
     positions: dict[str, Position]
 
     def position(self, symbol: str) -> Position:
-        """The row of a symbol, unsaved and flat where none was written yet."""
-        return self.positions.get(symbol) or Position(account=self.account, symbol=symbol)
+        """The row of a symbol, unsaved and flat where none was written yet; the same one at each call."""
+        return self.positions.setdefault(symbol, Position(account=self.account, symbol=symbol))
 
 
 def account_state(*, using: str) -> AccountState:

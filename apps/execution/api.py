@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,11 +15,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.engine.decision import SOURCE_FLATTEN, SOURCE_PERSON, SOURCE_ROUTER
-from apps.engine.errors import Conflict, InvalidInput, UnknownName
+from apps.engine.errors import InvalidInput, UnknownName
+from apps.engine.order_types import OrderStatus
 from apps.execution import desk, selectors, services
 from apps.execution.answers import ORDER_PREFIX
+from apps.execution.desk_thread import desk_thread
 from apps.execution.dry_run import router_snapshot
+from apps.execution.lifecycle import tradable_symbol
 from apps.execution.order_api import SIDES, placed_document, read_order
+from apps.execution.order_cancel import order_cancel
+from apps.execution.order_story import order_story
 from apps.execution.requests import Answer, DecisionRequest, Idempotency
 from apps.marketdata.market import market_view
 from apps.risk.selectors import trading_state_current
@@ -32,6 +38,7 @@ from apps.web.queries import Param, read_query
 MAX_KEY = 255
 OWN_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 FLATTEN_WORD = "FLATTEN"
+OPEN = "OPEN"
 
 
 def known_symbol(symbol: str) -> str:
@@ -113,7 +120,7 @@ class PaperOrderView(ExecutionView):
     def post(self, request: Request) -> Response:
         body, orders = read_order(request)
         decision = DecisionRequest(
-            symbol=known_symbol(body["symbol"]),
+            symbol=tradable_symbol(body["symbol"]),
             source=SOURCE_PERSON,
             actor=actor_of(request),
             reason="paper order",
@@ -159,7 +166,7 @@ class FlattenView(ExecutionView):
             Field("reason", "text"),
             Field("confirmation", "text", required=False),
         )
-        names = [known_symbol(body["symbol"])] if body["symbol"] else _held_or_answered(request, body)
+        names = [tradable_symbol(body["symbol"])] if body["symbol"] else _held_or_answered(request, body)
         decisions = [self._decision(request, body, symbol) for symbol in names]
         answers = [self.take(decision) for decision in decisions]
         records = [DataMap(orjson.loads(answer.body)) for answer in answers]
@@ -187,7 +194,7 @@ def _held_or_answered(request: Request, body: dict[str, Any]) -> list[str]:
     names = []
     for row in selectors.positions():
         idempotency = idempotency_of(request, f"flatten-{row['symbol']}", body)
-        if row["quantity"] != "0" or _is_answered(idempotency):
+        if row["quantity"] != "0" or row["open_orders"] or _is_answered(idempotency):
             names.append(row["symbol"])
     return names
 
@@ -202,59 +209,35 @@ class OrdersView(APIView):
     def get(self, request: Request) -> Response:
         asked = read_query(
             request,
-            Param("status", "text", choices=("FILLED", "PARTIALLY_FILLED", "EXPIRED")),
+            Param("status", "text", choices=(*OrderStatus, OPEN)),
             Param("limit", "int", default=200, low=1, high=1_000),
         )
         return Response(selectors.orders(status=asked["status"], limit=asked["limit"]))
 
 
-class OrderView(APIView):
-    """One order and how it filled, level by level; or its cancellation."""
+class OrderView(ExecutionView):
+    """One order and how it filled, level by level; or its cancellation, which is on its way when this answers 202."""
 
     def get(self, request: Request, order_id: str) -> Response:
         read_query(request)
-        return Response(_order_or_404(order_id))
+        try:
+            return Response(order_story(order_id))
+        except UnknownName as error:
+            raise Http404(str(error)) from error
 
     def delete(self, request: Request, order_id: str) -> Response:
-        order = _order_or_404(order_id)
-        raise Conflict(f"the order is {order['status']}: there is nothing left to cancel")
-
-
-def _order_or_404(order_id: str) -> dict[str, Any]:
-    try:
-        return selectors.order(order_id)
-    except UnknownName as error:
-        raise Http404(str(error)) from error
-
-
-class PositionsView(APIView):
-    """One row per symbol of the watch list, quantity "0" when flat."""
-
-    def get(self, request: Request) -> Response:
-        read_query(request)
-        return Response(selectors.positions())
-
-
-class AccountView(APIView):
-    """The paper account of the current epoch."""
-
-    def get(self, request: Request) -> Response:
-        read_query(request)
-        return Response(selectors.account())
-
-
-class AccountResetView(APIView):
-    """Start a new epoch with fresh cash; the old one stays on record."""
-
-    def post(self, request: Request) -> Response:
-        body = read_body(request, Field("reason", "text"), Field("confirmation", "text", required=False))
-        services.account_reset(
+        idempotency = idempotency_of(request, "order-cancel", order_id)
+        job = partial(
+            order_cancel,
+            order_id=order_id,
             actor=actor_of(request),
-            reason=body["reason"],
-            confirmation=body["confirmation"],
-            ts_ms=market_view().now_ms(),
+            read_now=market_view().now_ms,
+            idempotency=idempotency,
         )
-        return Response(selectors.account(), status=201)
+        try:
+            return answer_response(desk_thread().run(job))
+        except UnknownName as error:
+            raise Http404(str(error)) from error
 
 
 class ExecutionsView(APIView):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from django.conf import settings
 from django.db import Error as DatabaseFault
@@ -15,8 +16,11 @@ from apps.engine.errors import IntegrityBreach, TradedeskError, Unavailable
 from apps.engine.values import Bars
 from apps.engine.view import View
 from apps.execution import desk
+from apps.execution.desk_thread import desk_thread
 from apps.execution.equity import equity_record
+from apps.execution.lease import LeaseLost
 from apps.execution.models import Execution
+from apps.execution.protective import is_protecting, protective_keep
 from apps.execution.requests import AUTOPILOT, DecisionRequest, Prepared
 from apps.marketdata import selectors as bars
 from apps.marketdata.market import market_view
@@ -32,7 +36,8 @@ POLL_S = 1.0
 class Autopilot:
     """Folds and decides for every symbol of the watch list."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_act: Callable[[], bool] = lambda: True) -> None:
+        self._may_act = may_act
         self.folds: dict[str, Fold] = {symbol: Fold(symbol) for symbol in settings.SYMBOLS}
         self.latest: dict[str, ViewRef] = {}
         self.due: set[str] = set()
@@ -69,6 +74,7 @@ class Autopilot:
     def run(self) -> None:
         """Step at every nudge, and once a second, until stopped. A step that fails is logged and tried again.
 
+        While another process holds the lease it does nothing, and afterwards rebuilds from the rows of the other.
         Raises IntegrityBreach, and whatever nobody expected: then the desk must not go on by itself.
         """
         is_whole = True
@@ -76,8 +82,9 @@ class Autopilot:
             while not self._stop.is_set():
                 self._nudge.wait(POLL_S)
                 self._nudge.clear()
-                if not self._stop.is_set():
-                    is_whole = self._try_step(is_whole)
+                if self._stop.is_set():
+                    break
+                is_whole = self._may_act() and self._try_step(is_whole)
         finally:
             connections.close_all()
 
@@ -91,6 +98,8 @@ class Autopilot:
             raise
         except (TradedeskError, DatabaseFault) as error:
             log.warning("autopilot: %s: %s", type(error).__name__, error)
+            if isinstance(error, LeaseLost):
+                return False
             if isinstance(error, DatabaseFault):
                 connections.close_all()
                 return False
@@ -102,6 +111,8 @@ class Autopilot:
             self._pull(symbol, fold)
         if settings.AUTOPILOT and self.due:
             self._decide_due()
+        if is_protecting() and market_view().clock.is_set:
+            desk_thread().run(partial(protective_keep, ts_ms=market_view().now_ms()))
         self._mark_equity()
 
     def _pull(self, symbol: str, fold: Fold) -> None:

@@ -12,20 +12,26 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 
 from apps.audit.services import audit_append
 from apps.engine.order_step import armed
 from apps.engine.order_types import BUY, SELL, OrderReason, OrderRequest, OrderType
 from apps.engine.order_values import OpenOrder, open_order
+from apps.engine.reasons import TradingState
 from apps.engine.values import Filters
-from apps.execution.account import AccountState, next_order_number
+from apps.execution.account import AccountState, account_state, next_order_number
 from apps.execution.answers import ORDER_PREFIX, content_key
 from apps.execution.booking import lots_held
+from apps.execution.controls import controls_read
+from apps.execution.lease import require_lease
 from apps.execution.matching_rows import orders_cancel
 from apps.execution.models import Execution, MatchState, Order, Position
 from apps.execution.open_orders import PROTECTIVE, order_of
 from apps.execution.order_desk import LIST_PREFIX
 from apps.execution.order_rows import SIDES, state_put
+from apps.marketdata import selectors as market
+from apps.risk import fence
 
 KIND = "execution.protective"
 ACTOR = "protective"
@@ -67,17 +73,39 @@ def protective_follow(
     standing = list(
         Order.objects.using(using).filter(account=state.account, symbol=symbol, is_open=True, origin=PROTECTIVE)
     )
-    if not standing and (settings.FILLS != "depth" or not (settings.PROTECT_STOP or settings.PROTECT_TAKE)):
+    if not standing and not is_protecting():
         return [], []
     lots = lots_held(row.quantity_e8, rules.step_e8)
     execution = _router_execution(row, using) if lots else None
-    legs = _legs(row, rules) if execution is not None and settings.FILLS == "depth" else ()
+    legs = _legs(row, rules) if execution is not None and is_protecting() else ()
     if _fits(standing, lots, legs):
         return [], []
     canceled = orders_cancel(standing, reason=OrderReason.CANCELED, rules={symbol: rules}, ts_ms=ts_ms, using=using)
     placed = [] if execution is None else _place(execution, row, lots, legs, rules, ts_ms=ts_ms, using=using)
     _record(row, canceled, placed, ts_ms=ts_ms, using=using)
     return canceled, [order.order_id for order in placed]
+
+
+def is_protecting() -> bool:
+    """Whether the settings ask for protective orders and something watches trades for them."""
+    return settings.FILLS == "depth" and bool(settings.PROTECT_STOP or settings.PROTECT_TAKE)
+
+
+def protective_keep(*, ts_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[str]:
+    """Place what is missing of every position, as after a HALT that canceled it or new settings; the new order ids.
+
+    Nothing is placed while the desk is HALTED.
+    """
+    placed: list[str] = []
+    with fence.shared(using=using, allow_halted=True) as passage:
+        require_lease(using=using)
+        state = account_state(using=using)
+        for symbol in sorted(state.positions):
+            controls = controls_read(symbol=symbol, halted=passage.halted, using=using)
+            if controls.trading_state is not None and controls.trading_state < TradingState.HALTED:
+                rules = market.filters_current(symbol)
+                placed += protective_follow(symbol=symbol, state=state, rules=rules, ts_ms=ts_ms, using=using)[1]
+    return placed
 
 
 def _legs(row: Position, rules: Filters) -> tuple[Leg, ...]:
