@@ -209,7 +209,7 @@ def _shape(inputs: DecisionInputs) -> dict[str, Any]:
         prices = {"price": request.price_e8, "stop_price": request.stop_price_e8}
         shape |= {name: e8_text(value) for name, value in prices.items() if value is not None}
         shapes.append(shape | ({"trailing_bps": request.trailing_bps} if request.trailing_bps is not None else {}))
-    return shapes[0] if len(shapes) == 1 else {"type": "OCO", "legs": shapes}
+    return shapes[0] if len(shapes) == 1 else {"type": "OCO", "time_in_force": "GTC", "legs": shapes}
 
 
 def _fills(inputs: DecisionInputs, decision: Decision) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ def collect() -> Iterator[Sample]:
         by_status[status] = by_status.get(status, 0) + count
         if status in BLOCKED:
             by_reason[reason] = by_reason.get(reason, 0) + count
-    for status in ("no_trade", "filled", "partial", "blocked", "rejected", "expired"):
+    for status in ("no_trade", "filled", "partial", "blocked", "rejected", "expired", "open"):
         count = by_status.get(status, 0)
         yield Sample("router_decisions_total", "Decisions by outcome", {"status": status}, count)
     for reason, count in by_reason.items() or (("none", 0),):

@@ -17,4 +17,5 @@ urlpatterns = [
     route("api/router/snapshot", api.RouterSnapshotView, name="router-snapshot"),
     route("api/router/choose", api.RouterChooseView, name="router-choose"),
     route("decisions/<audit_id>", views.decision, name="decision"),
+    route("orders/<order_id>", views.order, name="order"),
 ]

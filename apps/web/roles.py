@@ -85,6 +85,7 @@ ROLE_TABLE: dict[str, dict[str, Access]] = {
     "dashboard": READ,
     "dashboard-fragments": READ,
     "decision": READ,
+    "order": READ,
     "login": {"GET": Access.PUBLIC, "POST": Access.PUBLIC},
     "logout": {"POST": Access.PUBLIC},
 }

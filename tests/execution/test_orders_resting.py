@@ -39,6 +39,14 @@ def test_a_limit_rests_and_trades_fill_it_after_the_queue(desk: OrdersDesk) -> N
         ("0.2", "queue", "maker", 1002), ("0.3", "queue", "maker", 1003),
     ]  # fmt: skip
     assert all(replays(f["auditId"]) for f in done["fills"]) and replays(placed["auditId"])
+    assert [f["behind"] for f in done["fills"]][0] == {
+        "kind": "trade", "tradeId": 1002, "price": desk.price(-2), "quantity": "1.2", "aggressor": "SELL",
+        "queueAhead": "1", "ts": done["fills"][0]["ts"],
+    }  # fmt: skip
+    page = desk.client.get(f"/orders/{order_id}").content.decode()
+    assert "trade 1002 of 1.2" in page and "the queue ahead had traded" in page
+    assert "Accepted and waiting" in desk.client.get(f"/decisions/{placed['auditId']}").content.decode()
+    assert desk.client.get("/orders/od0").status_code == 404
     state = desk.account()
     notional = 5 * (desk.mid_e8 - 2 * 10**8) // 10
     fees = sum(row.fee_e8 for row in Fill.objects.all())

@@ -24,6 +24,8 @@ def test_a_market_order_fills_and_can_be_read(market: LiveMarket, local: Client)
     assert (order["status"], order["quantity"], order["filledQuantity"]) == ("FILLED", "0.25", "0.25")
     assert order["clientOrderId"] == "mine-1" and order["position"]["after"]["quantity"] == "0.25"
     read = local.get(f"/api/trading/orders/{order['orderId']}").json()
+    (behind,) = [fill.pop("behind") for fill in read["fills"]]
+    assert behind["levels"][0] == {"price": read["fills"][0]["price"], "quantity": "5", "taken": "0"}
     check(read, ORDER)
     assert read == {name: value for name, value in order.items() if name != "position"}
     assert local.get("/api/trading/orders").json() == [read]

@@ -28,6 +28,8 @@ def happened(status: str, side: str | None) -> Told:
         return Told(DONE.get(side or "", "Filled"), "good")
     if status == "partial":
         return Told(f"{DONE.get(side or '', 'Filled')} in part", "warn")
+    if status == "open":
+        return Told("Waiting", "good")
     return Told(REFUSALS.get(status, "No trade"), "warn" if status in REFUSALS else "")
 
 
@@ -37,6 +39,8 @@ def title(document: dict[str, Any]) -> str:
     when = formats.time_short(document["tsMs"])
     if order is None:
         return f"Why no trade in {document['symbol']} at {when}?"
+    if status == "open":
+        return f"Why an order to {VERBS[order['side']]} {document['symbol']} at {when}?"
     done = {"BUY": "bought", "SELL": "sold"}[order["side"]]
     denial = "" if status in ("filled", "partial") else "not "
     return f"Why was {document['symbol']} {denial}{done} at {when}?"
@@ -50,6 +54,9 @@ def verdict(document: dict[str, Any], asset: str) -> Cell:
         return Cell(_filled(document, told, asset), told.tone)
     if outcome["status"] == "no_trade":
         return Cell(f"No trade: {_lowered(outcome['detail'] or '')} {_chosen(document)}".strip(), told.tone)
+    if outcome["status"] == "open":
+        size = words.quantity(order["quantity"], asset)
+        return Cell(f"Accepted and waiting: an order to {VERBS[order['side']]} {size} has not filled yet.", told.tone)
     wanted = f"{VERBS[order['side']]} {words.quantity(order['quantity'], asset)}" if order else "decide"
     return Cell(
         f"{told.words}: asked to {wanted}. {outcome['detail'] or ''} {_worst_guard(document, asset)}".strip(), told.tone

@@ -16,6 +16,7 @@ REHEARSALS = {
     "filled": "A live venue would have filled it.",
     "partial": "A live venue would have filled a part.",
     "expired": "A live venue would not have filled it.",
+    "open": "The order had not filled when it was accepted.",
     "no_order": "No order was sent, so there is nothing to rehearse.",
 }
 
