@@ -70,6 +70,13 @@ class Limit:
             raise InvalidInput(f"{self.setting} has more than {self.kind.decimals} decimals", field=self.name)
         return int(count)
 
+    def counted(self, value: Decimal) -> int:
+        """What people write, as it is kept. Raises InvalidInput when it is finer than that."""
+        count = value * (self.kind.per_setting if self.kind.decimals else 1)
+        if count != int(count):
+            raise InvalidInput(f"must have at most {self.kind.decimals} decimals", field=self.name)
+        return int(count)
+
     def told(self, value: int) -> str | float | int:
         """The value as people read it: money as a decimal text, basis points as a fraction."""
         if self.kind is MONEY:
