@@ -114,9 +114,9 @@ def _legs(row: Position, rules: Filters) -> tuple[Leg, ...]:
 
 def _router_execution(row: Position, using: str) -> Execution | None:
     """The router's newest decision that traded since the symbol was last flat: without one, a person holds it."""
-    orders = Order.objects.using(using).filter(
-        account=row.account_id, symbol=row.symbol, origin="router", side="BUY" if row.quantity_e8 > 0 else "SELL"
-    ).filter(filled_e8__gt=0, decided_ts_ms__gte=row.trip_exit_ms)
+    side = "BUY" if row.quantity_e8 > 0 else "SELL"
+    orders = Order.objects.using(using).filter(account=row.account_id, symbol=row.symbol, origin="router", side=side)
+    orders = orders.filter(filled_e8__gt=0, decided_ts_ms__gte=row.trip_exit_ms)
     order = orders.order_by("-number").select_related("execution").first()
     return order.execution if order is not None else None
 

@@ -20,7 +20,7 @@ from apps.execution.assembling import limit_record, terms_record
 from apps.execution.bars_autopilot import BarsAutopilot
 from apps.execution.controls import controls_read
 from apps.execution.desk_thread import desk_thread
-from apps.execution.models import Account, EquityPoint
+from apps.execution.models import Account, EquityPoint, Position
 from apps.execution.reconciler import book_differences
 from apps.marketdata.market import market_view
 from apps.risk.selectors import limits_current
@@ -100,6 +100,24 @@ def test_live_equals_batch(bars_desk: Any, symbols: tuple[str, ...], n: int) -> 
     assert Account.objects.get().cash_e8 == int(batch.book.totals[0])
     assert book_differences() == []
     rebuilt_state_is_the_stored_one(symbols)
+
+
+def test_live_equals_batch_with_fees_in_base(bars_desk: Any) -> None:
+    """Dust in every position, and its worth in every equity."""
+    symbols = ("BTCUSDT", "ETHUSDT")
+    bars_desk.SYMBOLS, bars_desk.FEE_ASSET, bars_desk.FEE_BPS = symbols, "base", 7
+    seed_desk(symbols)
+    blocks = [walk_bars(600, seed=seed + 1, sigma=0.003) for seed in range(len(symbols))]
+    records = live_run(symbols, blocks)
+    batch = batch_run(symbols, blocks)
+    compare(symbols, records, batch)
+    held = {row.symbol: row.quantity_e8 for row in Position.objects.all()}
+    book = batch.book
+    expected = [int(lots) * FILTERS.step_e8 + int(dust) for lots, dust in zip(book.positions, book.dust, strict=True)]
+    assert [held[symbol] for symbol in symbols] == expected and (batch.decisions["dust_after_e8"] > 0).sum() >= 20
+    points = dict(EquityPoint.objects.values_list("ts_ms", "equity_e8"))
+    assert [points[int(ts)] for ts in blocks[0].open_time_ms + 60_000] == batch.equity_e8.tolist()
+    assert Account.objects.get().cash_e8 == int(book.totals[0]) and book_differences() == []
 
 
 def rebuilt_state_is_the_stored_one(symbols: tuple[str, ...]) -> None:
