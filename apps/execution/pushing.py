@@ -28,8 +28,13 @@ def push_down(
     )
     _push_findings(inputs, decision, sequence, using)
     for trip in trips_of(inputs, decision):
-        starts = {"window_start_fill": window_start_order} if trip["kind"] == "rolling_drawdown" else {}
-        risk.breaker_record(**trip, **starts, tripped_at_ms=ints.ts_ms, audit_sequence=sequence, using=using)
+        risk.breaker_record(
+            **trip,
+            tripped_at_ms=ints.ts_ms,
+            window_start_fill=window_start_order,
+            audit_sequence=sequence,
+            using=using,
+        )
 
 
 def _push_findings(inputs: DecisionInputs, decision: Decision, sequence: int, using: str) -> None:

@@ -16,6 +16,7 @@ from apps.web.values import decimal_text
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
+MONTH_MS = 30 * DAY_MS
 
 
 class Kind(NamedTuple):
@@ -84,11 +85,6 @@ class Limit:
         return value / FRACTION.per_setting if self.kind is FRACTION else value
 
 
-# Limits of the form "at most this, and 0 is no rule", and pauses, which are tighter the longer they are.
-_OFF_AT_ZERO: dict[str, bool] = {"is_off_at_zero": True}
-_LONGER: dict[str, bool] = {"is_tighter_lower": False}
-_WINDOW = (MINUTES, MINUTE_MS, 30 * DAY_MS)
-
 LIMITS: dict[str, Limit] = {
     limit.name: limit
     for limit in (
@@ -96,30 +92,72 @@ LIMITS: dict[str, Limit] = {
         Limit("symbol_notional_cap_e8", "symbol_notional_cap", "SYMBOL_NOTIONAL_CAP", MONEY, 1, MAX_INTEGER),
         Limit("max_drawdown_bps", "max_drawdown", "MAX_DD", FRACTION, 1, 10_000),
         # A longer window looks back to higher equity, so it trips sooner.
-        Limit("drawdown_window_trades", "drawdown_window_trades", "DRAWDOWN_WINDOW_TRADES", COUNT, 1, 512, **_LONGER),
-        Limit("breaker_ms", "breaker_ms", "BREAKER_MINUTES", *_WINDOW, **_LONGER),
+        Limit(
+            "drawdown_window_trades",
+            "drawdown_window_trades",
+            "DRAWDOWN_WINDOW_TRADES",
+            COUNT,
+            1,
+            512,
+            is_tighter_lower=False,
+        ),
+        Limit("breaker_ms", "breaker_ms", "BREAKER_MINUTES", MINUTES, MINUTE_MS, MONTH_MS, is_tighter_lower=False),
         Limit("orders_per_minute", "max_orders_per_minute", "ORDERS_PER_MINUTE", COUNT, 1, 60),
         Limit("stale_after_ms", "stale_after_ms", "STALE_AFTER_MS", MS, 1, DAY_MS),
-        Limit("order_cap_e8", "max_order_notional", "MAX_ORDER_NOTIONAL", MONEY, 0, MAX_INTEGER, **_OFF_AT_ZERO),
-        Limit("hard_drawdown_bps", "hard_drawdown", "HARD_DD", FRACTION, 0, 10_000, **_OFF_AT_ZERO),
-        Limit("daily_loss_bps", "daily_loss", "DAILY_LOSS", FRACTION, 0, 10_000, **_OFF_AT_ZERO),
-        Limit("repeat_orders", "repeat_orders", "REPEAT_ORDERS", COUNT, 0, 1_000, **_OFF_AT_ZERO),
-        Limit("collar_bps", "price_collar", "PRICE_COLLAR", FRACTION, 0, 10_000, **_OFF_AT_ZERO),
+        Limit("order_cap_e8", "max_order_notional", "MAX_ORDER_NOTIONAL", MONEY, 0, MAX_INTEGER, is_off_at_zero=True),
+        Limit("hard_drawdown_bps", "hard_drawdown", "HARD_DD", FRACTION, 0, 10_000, is_off_at_zero=True),
+        Limit("daily_loss_bps", "daily_loss", "DAILY_LOSS", FRACTION, 0, 10_000, is_off_at_zero=True),
+        Limit("repeat_orders", "repeat_orders", "REPEAT_ORDERS", COUNT, 0, 1_000, is_off_at_zero=True),
+        Limit("collar_bps", "price_collar", "PRICE_COLLAR", FRACTION, 0, 10_000, is_off_at_zero=True),
         Limit(
-            *("filters_stale_after_ms", "filters_stale_after_ms", "FILTERS_STALE_HOURS", HOURS, 0, 365 * DAY_MS),
-            **_OFF_AT_ZERO,
+            "filters_stale_after_ms",
+            "filters_stale_after_ms",
+            "FILTERS_STALE_HOURS",
+            HOURS,
+            0,
+            365 * DAY_MS,
+            is_off_at_zero=True,
         ),
-        Limit("cooldown_ms", "cooldown_ms", "COOLDOWN_MINUTES", MINUTES, 0, 30 * DAY_MS, **_LONGER),
-        Limit("stop_guard_trades", "stoploss_guard_trades", "STOPLOSS_GUARD_TRADES", COUNT, 0, 64, **_OFF_AT_ZERO),
+        Limit("cooldown_ms", "cooldown_ms", "COOLDOWN_MINUTES", MINUTES, 0, MONTH_MS, is_tighter_lower=False),
+        Limit("stop_guard_trades", "stoploss_guard_trades", "STOPLOSS_GUARD_TRADES", COUNT, 0, 64, is_off_at_zero=True),
         Limit(
-            *("stop_guard_window_ms", "stoploss_guard_lookback_ms", "STOPLOSS_GUARD_LOOKBACK_MINUTES", *_WINDOW),
-            **_LONGER,
+            "stop_guard_window_ms",
+            "stoploss_guard_lookback_ms",
+            "STOPLOSS_GUARD_LOOKBACK_MINUTES",
+            MINUTES,
+            MINUTE_MS,
+            MONTH_MS,
+            is_tighter_lower=False,
         ),
-        Limit("stop_guard_pause_ms", "stoploss_guard_ms", "STOPLOSS_GUARD_MINUTES", *_WINDOW, **_LONGER),
-        Limit("low_profit_trades", "low_profit_trades", "LOW_PROFIT_TRADES", COUNT, 0, 64, **_OFF_AT_ZERO),
-        Limit("low_profit_bps", "low_profit", "LOW_PROFIT", FRACTION, -10_000, 10_000, **_LONGER),
-        Limit("low_profit_window_ms", "low_profit_lookback_ms", "LOW_PROFIT_LOOKBACK_MINUTES", *_WINDOW, **_LONGER),
-        Limit("low_profit_pause_ms", "low_profit_ms", "LOW_PROFIT_MINUTES", *_WINDOW, **_LONGER),
+        Limit(
+            "stop_guard_pause_ms",
+            "stoploss_guard_ms",
+            "STOPLOSS_GUARD_MINUTES",
+            MINUTES,
+            MINUTE_MS,
+            MONTH_MS,
+            is_tighter_lower=False,
+        ),
+        Limit("low_profit_trades", "low_profit_trades", "LOW_PROFIT_TRADES", COUNT, 0, 64, is_off_at_zero=True),
+        Limit("low_profit_bps", "low_profit", "LOW_PROFIT", FRACTION, -10_000, 10_000, is_tighter_lower=False),
+        Limit(
+            "low_profit_window_ms",
+            "low_profit_lookback_ms",
+            "LOW_PROFIT_LOOKBACK_MINUTES",
+            MINUTES,
+            MINUTE_MS,
+            MONTH_MS,
+            is_tighter_lower=False,
+        ),
+        Limit(
+            "low_profit_pause_ms",
+            "low_profit_ms",
+            "LOW_PROFIT_MINUTES",
+            MINUTES,
+            MINUTE_MS,
+            MONTH_MS,
+            is_tighter_lower=False,
+        ),
     )
 }
 

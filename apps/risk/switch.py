@@ -170,8 +170,9 @@ def _leave(scope: str, wanted: TradingState | None, *, actor: str, reason: str, 
         # Going back to the state before the kill lets nothing else go; asking for ACTIVE does.
         is_asked = wanted is TradingState.ACTIVE
         latches = latches_to_release(scope, ts_ms=ts_ms, using=using) if is_asked else []
-        given = {"actor": actor, "reason": reason, "ts_ms": ts_ms, "using": using}
-        return state_write(current, target, kind="risk.release", latches=latches, **given)
+        return state_write(
+            current, target, kind="risk.release", actor=actor, reason=reason, ts_ms=ts_ms, using=using, latches=latches
+        )
 
 
 def _state_before(scope: str, using: str) -> TradingState:

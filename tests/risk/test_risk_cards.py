@@ -72,3 +72,30 @@ def test_the_pill_shows_the_worst_that_holds(desk: None) -> None:
 
 def test_a_desk_that_was_never_seeded_is_halted(desk_db: Path) -> None:
     assert cards.trading_pill()[:2] == ("HALTED", "bad")
+
+
+def latch(kind: str, **changes: Any) -> None:
+    given = {
+        "audit_sequence": 1,
+        "tripped_at_ms": NOW_MS - 1_000,
+        "observed": 1_040,
+        "reason": f"{kind} passed its limit",
+    }
+    services.breaker_record(**{"kind": kind, **given, **changes})
+
+
+def test_latches_are_shown_with_what_ends_them(desk: None) -> None:
+    latch("repeated_orders", symbol="SOLUSDT")
+    assert cards.trading_pill()[:2] == ("ACTIVE, router stopped on SOLUSDT", "warn")
+    latch("daily_loss", until_ms=NOW_MS + 1)
+    latch("hard_drawdown")
+    pill = cards.trading_pill()
+    assert (pill.text, pill.tone) == ("REDUCING", "warn") and "daily_loss passed its limit" in pill.detail
+    shown = [(row["name"], row["symbol"], row["until_ms"]) for row in cards.guards_context()["latches"]]
+    assert shown == [
+        ("daily loss", "", NOW_MS + 1),
+        ("hard drawdown", "", 0),
+        ("repeated orders", "SOLUSDT", 0),
+    ]
+    set_state("ACTIVE", confirmation="RELEASE")
+    assert [row["name"] for row in cards.guards_context()["latches"]] == ["daily loss"]
