@@ -76,7 +76,7 @@ def positions_context() -> dict[str, Any]:
 
 
 def _position_row(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    shown = {name: row[name] for name in ("symbol", "quantity_e8", *names)}
+    shown = {name: row[name] for name in ("symbol", "quantity_e8", "is_reduce_only", *names)}
     return {**shown, "entry": price_e8(row["entry_e8"]), "mark": price_e8(row["mark_e8"])}
 
 

@@ -29,7 +29,7 @@ EQUITY_EMPTY: dict[str, Any] = {**dict.fromkeys(EQUITY), "rows": [], "stale_afte
 
 def position(symbol: str, quantity_e8: int, **changes: Any) -> dict[str, Any]:
     flat = {"notional_e8": 0, "unrealized_e8": 0, "realized_e8": 0, "fees_e8": 0, "entry": "—", "mark": "92,400.12"}
-    return {"symbol": symbol, "quantity_e8": quantity_e8, **flat, **changes}
+    return {"symbol": symbol, "quantity_e8": quantity_e8, "is_reduce_only": False, **flat, **changes}
 
 
 SUMS = {"notional_e8": 0, "unrealized_e8": 0, "realized_e8": 0, "fees_e8": 0}

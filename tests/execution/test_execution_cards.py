@@ -13,7 +13,8 @@ from apps.execution import cards, selectors
 from apps.execution.models import EquityPoint
 from apps.marketdata.market import MarketView, Quote
 from tests.dashboard.contract import plain_breaches, query_budget
-from tests.support.desk import seed_desk
+from tests.support.bars import walk_bars
+from tests.support.desk import seed_desk, store
 
 E8 = 10**8
 
@@ -120,3 +121,15 @@ def test_a_desk_without_an_account_shows_nothing_rather_than_failing(desk_db: Pa
     assert cards.equity_context()["rows"] == []
     assert cards.decisions_context() == {"rows": [], "places": 0}
     assert cards.router_context()["arms"] == []
+
+
+def test_what_left_the_watch_list_says_so_at_its_last_price(desk_db: Path, market: MarketView, settings: Any) -> None:
+    """It is held and no price comes any more: the close of its last bar stands, marked as reduce only."""
+    seed_desk(("BTCUSDT",))
+    hold(E8 // 2, 30_000 * E8)
+    bars = walk_bars(3, seed=4)
+    store("BTCUSDT", bars)
+    settings.SYMBOLS = ("ETHUSDT",)
+    rows = {row["symbol"]: row for row in cards.positions_context()["rows"]}
+    assert rows["BTCUSDT"]["is_reduce_only"] and not rows["ETHUSDT"]["is_reduce_only"]
+    assert rows["BTCUSDT"]["notional_e8"] == int(bars.close_e8[-1]) // 2
