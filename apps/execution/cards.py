@@ -13,6 +13,7 @@ from apps.dashboard import cards
 from apps.execution import selectors
 from apps.execution.explanation.outcome import happened
 from apps.execution.explanation.words import gate_words, plain, price, price_e8
+from apps.execution.honesty import honesty_context
 from apps.marketdata.market import market_view
 from apps.web.values import parse_decimal_e8
 
@@ -212,6 +213,16 @@ def _register() -> None:
             order=50,
             span=12,
             query_budget=1,
+        ),
+        cards.Card(
+            "honesty",
+            "How fills come about",
+            "execution/cards/honesty.html",
+            honesty_context,
+            order=60,
+            ttl_s=5.0,
+            span=6,
+            query_budget=5,
         ),
     ):
         cards.register(card)

@@ -97,7 +97,19 @@ BLOCKED = {**BOUGHT, **NOTHING, "policy": "a person", "status": "Blocked", "tone
 NO_TRADE = {**BOUGHT, **NOTHING, "side": "", "status": "No trade", "tone": "", "size_e8": None}
 DECISIONS = {"rows": [BOUGHT, BLOCKED, NO_TRADE], "places": 4}
 
+HONESTY: dict[str, Any] = {
+    "rules": [{"name": "depth", "n": 7, "share": 0.7}, {"name": "queue", "n": 2, "share": 0.2},
+              {"name": "through", "n": 1, "share": 0.1}],
+    "n_fills": 10, "closed": 6, "missed": 1, "missed_share": 1 / 6, "shortfall_bps": 1.25, "n_costs": 5, "large": 0,
+    "large_share": 0.0, "n_sized": 6,
+}  # fmt: skip
+HONESTY_EMPTY: dict[str, Any] = {
+    **HONESTY, "rules": [{"name": "depth", "n": 0, "share": None}], "n_fills": 0, "closed": 0, "missed": 0,
+    "missed_share": None, "shortfall_bps": None, "n_costs": 0, "large_share": None, "n_sized": 0,
+}  # fmt: skip
+
 SAMPLES = {
+    "honesty": {"empty": HONESTY_EMPTY, "filled": HONESTY},
     "equity": {"empty": EQUITY_EMPTY, "filled": EQUITY},
     "positions": {"empty": POSITIONS_EMPTY, "filled": POSITIONS},
     "router": {"empty": ROUTER_EMPTY, "filled": ROUTER},
