@@ -17,11 +17,13 @@ from apps.engine.order_values import Depth, Phase, Trade, depth_of
 from apps.engine.reasons import TradingState
 from apps.engine.values import Book, Filters
 from apps.execution.account import AccountState, account_state
+from apps.execution.changed_rules import converted, split_by_units
 from apps.execution.controls import Controls, controls_read
 from apps.execution.lease import require_lease
 from apps.execution.matching_rows import OpenBook, open_book, orders_cancel, quiet_write, step_write
 from apps.execution.models import Account, Order
 from apps.execution.open_orders import order_of
+from apps.execution.order_rows import state_put
 from apps.execution.protective import protective_follow
 from apps.execution.selectors import account_current
 from apps.marketdata import selectors as market
@@ -76,13 +78,47 @@ def meet(
 
 
 def watch(symbol: str, *, now_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[str]:
-    """Cancel what the trading state does not let stand: everything when HALTED, new risk when REDUCING."""
-    if not _is_doubtful(controls_read(symbol=symbol, halted=sentinel_reason(), using=using)):
+    """Cancel what the trading state does not let stand, everything when HALTED, new risk when REDUCING; and carry open
+    orders into a changed tick or step, where they have an exact form in it. Returns the canceled."""
+    rules = market.filters_current(symbol)
+    rows = Order.objects.using(using).filter(symbol=symbol, is_open=True).exclude(filter_revision=rules.revision)
+    is_changed = bool(split_by_units(rows, rules)[1])
+    if not is_changed and not _is_doubtful(controls_read(symbol=symbol, halted=sentinel_reason(), using=using)):
         return []
     with fence.shared(using=using, allow_halted=True) as passage:
+        require_lease(using=using)
         state = account_state(using=using)
-        return _cancel_unwanted(symbol, state, controls_read(symbol=symbol, halted=passage.halted, using=using),
-                                now_ms=now_ms, using=using)  # fmt: skip
+        controls = controls_read(symbol=symbol, halted=passage.halted, using=using)
+        ended = _cancel_unwanted(symbol, state, controls, now_ms=now_ms, using=using) if _is_doubtful(controls) else []
+        return ended + _convert(symbol, state, rules, now_ms=now_ms, using=using)
+
+
+def _convert(symbol: str, state: AccountState, rules: Filters, *, now_ms: int, using: str) -> list[str]:
+    """Open orders into the units of changed rules, with a record; those without an exact form end."""
+    rows = Order.objects.using(using).filter(account=state.account, symbol=symbol, is_open=True)
+    _, other = split_by_units(rows, rules)
+    if not other:
+        return []
+    gone = [row for row in other if converted(row, rules) is None]
+    for row in other:
+        order = converted(row, rules)
+        if order is not None:
+            row.filter_revision = rules.revision
+            state_put(row, order, rules, ts_ms=now_ms, arrived_ms=0)
+            row.save(using=using)
+    canceled = []
+    for row in gone:
+        before = {symbol: market.filters_at(symbol, row.filter_revision)}
+        canceled += orders_cancel([row], reason=OrderReason.CANCELED, rules=before, ts_ms=now_ms, using=using)
+    body = {
+        "symbol": symbol,
+        "orderIds": canceled,
+        "convertedOrderIds": [row.order_id for row in other if row not in gone],
+        "reason": "the exchange changed tick or step",
+        "filterRevision": rules.revision,
+    }
+    audit.audit_append(kind=CANCEL_KIND, actor=MATCHER, ts_ms=now_ms, body=body, using=using)
+    return canceled
 
 
 class _Plan(NamedTuple):

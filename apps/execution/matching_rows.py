@@ -18,6 +18,7 @@ from apps.engine.record import MATCH_KIND
 from apps.engine.values import E8, Filters
 from apps.execution.account import AccountState, orders_since
 from apps.execution.booking import lots_held, trip_settle
+from apps.execution.changed_rules import split_by_units
 from apps.execution.models import Account, Fill, MatchState, Order
 from apps.execution.open_orders import order_of, order_terms
 from apps.execution.order_rows import fill_rows, state_put
@@ -72,9 +73,10 @@ def trades_known(symbol: str, *, using: str) -> int:
 def open_book(
     *, symbol: str, account: Account, filters: Mapping[str, Filters], stale_after_ms: int, using: str
 ) -> OpenBook:
-    """What is open of a symbol now."""
+    """What is open of a symbol now. Orders in units of older rules meet nothing until they are converted."""
     rows = Order.objects.using(using).filter(account=account, is_open=True).order_by("number")
-    own = {row.order_id: row for row in rows if row.symbol == symbol}
+    current, _ = split_by_units((row for row in rows if row.symbol == symbol), filters[symbol])
+    own = {row.order_id: row for row in current}
     others: dict[str, list[OpenOrder]] = {}
     for row in rows:
         if row.symbol != symbol:

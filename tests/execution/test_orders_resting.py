@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
+
+import pytest
 
 from apps.audit.replaying import replay_record
 from apps.audit.selectors import audit_get, audit_latest
@@ -10,9 +14,11 @@ from apps.execution.matcher import Matcher
 from apps.execution.models import ClosedTrade, Fill
 from apps.execution.reconciler import book_differences
 from apps.marketdata.exchange.frames import AggTradeEvent
+from apps.marketdata.services import filters_record
 from apps.risk import services as risk
 from apps.web.roles import Role
 from tests.execution.orders_desk import OrdersDesk, desk
+from tests.support.bars import FILTERS
 from tests.support.live_desk import CLOSED_MS, client_of
 
 __all__ = ["desk"]
@@ -194,3 +200,44 @@ def test_a_stale_book_is_told_and_a_cancel_still_arrives(desk: OrdersDesk) -> No
     assert operator.delete(f"/api/trading/orders/{order_id}").status_code == 202
     Matcher(desk.market.view).step()
     assert desk.order(order_id)["status"] == "CANCELED"
+
+
+def test_the_thread_follows_books_and_trades_by_itself(desk: OrdersDesk) -> None:
+    """Books from the view, trades as the reader hands them on; the order fills and the desk stays balanced."""
+    view = desk.market.view
+    stop_books = view.on_update(desk.matcher.on_update)
+    thread = threading.Thread(target=desk.matcher.run, daemon=True)
+    thread.start()
+    try:
+        order_id = desk.place(price=-2).json()["orderId"]
+        desk.market.resume()
+        desk.matcher.on_trades("BTCUSDT", [desk.event(-3, 0.2, after_ms=20), desk.event(-3, 0.4, after_ms=20)])
+        deadline = time.monotonic() + 20
+        while desk.row().is_open and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        stop_books()
+        desk.matcher.stop()
+        thread.join()
+    fills = desk.order(order_id)["fills"]
+    assert [(fill["quantity"], fill["rule"]) for fill in fills] == [("0.2", "through"), ("0.3", "through")]
+    assert book_differences() == []
+
+
+@pytest.mark.parametrize(("tick_e8", "step_e8", "status"), [(500_000, 2_000, "NEW"), (2_000_000, 1_000, "CANCELED")])
+def test_a_changed_tick_converts_exactly_or_cancels(desk: OrdersDesk, tick_e8: int, step_e8: int, status: str) -> None:
+    desk.place(price=-2)
+    before = desk.row()
+    rules = FILTERS._replace(tick_e8=tick_e8, step_e8=step_e8, min_qty_e8=step_e8)
+    filters_record(symbol="BTCUSDT", filters=rules, ts_ms=desk.market.view.now_ms())
+    desk.trade(-3, 0.1)
+    assert desk.row().filled_e8 == 0  # nothing is matched in units that nobody means any more
+    Matcher(desk.market.view).step()
+    after = desk.row()
+    assert (after.status, after.price_e8, after.quantity_e8) == (status, before.price_e8, before.quantity_e8)
+    assert audit_latest(1)[0].kind == "execution.cancel"
+    if status == "NEW":
+        assert after.state["price_ticks"] == before.state["price_ticks"] * 2
+        assert after.state["queue_ahead_lots"] * 2 == before.state["queue_ahead_lots"]
+        desk.trade(-3, 0.1)
+        assert desk.row().filled_e8 == 10_000_000 and book_differences() == []
