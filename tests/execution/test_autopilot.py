@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,28 @@ def test_it_waits_for_a_market_before_it_decides(quiet_desk: MarketView) -> None
     autopilot.warm()
     autopilot.step()
     assert not Execution.objects.exists() and autopilot.due == set(SYMBOLS)
+
+
+def test_without_the_lease_it_waits_and_then_rebuilds_from_the_rows(
+    quiet_desk: MarketView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby does nothing; what the holder wrote meanwhile is where it begins."""
+    may_act, warmed = threading.Event(), threading.Event()
+    standby = Autopilot(may_act=may_act.is_set)
+    monkeypatch.setattr(module, "POLL_S", 0.02)
+    real = standby.warm
+
+    def warm(*given: Any) -> None:
+        real(*given)
+        warmed.set()
+
+    monkeypatch.setattr(standby, "warm", warm)
+    thread = threading.Thread(target=standby.run)
+    thread.start()
+    assert not warmed.wait(0.3) and not View.objects.exists()
+    may_act.set()
+    assert warmed.wait(20)
+    standby.stop()
+    thread.join()
+    assert newest_view() == opened(-1)
+    require_rebuilt_is_stored()
