@@ -86,8 +86,8 @@ def watch(symbol: str, *, now_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[st
     if not is_changed and not _is_doubtful(controls_read(symbol=symbol, halted=sentinel_reason(), using=using)):
         return []
     with fence.shared(using=using, allow_halted=True) as passage:
-        require_lease(using=using)
         state = account_state(using=using)
+        require_lease(using=using)
         controls = controls_read(symbol=symbol, halted=passage.halted, using=using)
         ended = _cancel_unwanted(symbol, state, controls, now_ms=now_ms, using=using) if _is_doubtful(controls) else []
         return ended + _convert(symbol, state, rules, now_ms=now_ms, using=using)
@@ -150,8 +150,8 @@ def _plan(book: OpenBook, events: Iterable[Event]) -> _Plan:
 def _commit(symbol: str, events: Sequence[Event], *, now_ms: int, using: str) -> int:
     """Write events up to the first that is not quiet, from the rows as they are now; how many that were."""
     with fence.shared(using=using, allow_halted=True) as passage:
-        require_lease(using=using)
         state = account_state(using=using)
+        require_lease(using=using)
         controls = controls_read(symbol=symbol, halted=passage.halted, using=using)
         if _is_doubtful(controls) and _cancel_unwanted(symbol, state, controls, now_ms=now_ms, using=using):
             return 0

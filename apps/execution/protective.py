@@ -98,8 +98,8 @@ def protective_keep(*, ts_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[str]:
     """
     placed: list[str] = []
     with fence.shared(using=using, allow_halted=True) as passage:
-        require_lease(using=using)
         state = account_state(using=using)
+        require_lease(using=using)
         for symbol in sorted(state.positions):
             controls = controls_read(symbol=symbol, halted=passage.halted, using=using)
             if controls.trading_state is not None and controls.trading_state < TradingState.HALTED:
