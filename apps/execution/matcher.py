@@ -179,18 +179,14 @@ class Matcher:
         return len(missed)
 
     def _put_before(self, symbol: str, missed: Sequence[AggTradeEvent]) -> None:
-        """Missed trades go before what has come since, which holds none of them twice."""
+        """Missed trades go before what has come since. One there twice is met once: orders know what they met."""
         lane = self._lane(symbol)
-        newest = missed[-1].trade_id if missed else -1
         with self._lock:
-            later: list[Event] = [event for _, event in lane.events]
+            later = [event for _, event in lane.events]
             lane.events.clear()
-            for trade in missed:
-                lane.put(trade)
-            for event in later:
-                if isinstance(event, SeenBook) or event.trade_id > newest:
-                    lane.put(event)
-            lane.trade_id = max(lane.trade_id, newest)
+            for event in (*missed, *later):
+                lane.put(event)
+            lane.trade_id = max(lane.trade_id, missed[-1].trade_id if missed else -1)
 
     def _lane(self, symbol: str) -> _Lane:
         return self._lanes.setdefault(symbol, _Lane())

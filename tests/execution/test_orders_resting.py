@@ -79,6 +79,28 @@ def test_a_cancel_travels_and_then_ends_the_order(desk: OrdersDesk, settings: An
     assert operator.delete(path).status_code == 409
 
 
+def test_canceling_one_leg_of_an_oco_cancels_the_list(desk: OrdersDesk) -> None:
+    operator = client_of(Role.OPERATOR)
+    desk.place("MARKET")
+    legs = [leg["orderId"] for leg in desk.place("OCO", "SELL", price=3, stopPrice=-3).json()["orders"]]
+    assert operator.delete(f"/api/trading/orders/{legs[0]}").status_code == 202
+    assert audit_latest(1)[0].content["orderIds"] == legs
+    desk.book()
+    assert [desk.order(leg)["status"] for leg in legs] == ["CANCELED", "CANCELED"]
+
+
+def test_a_fill_may_win_the_race_against_a_cancel(desk: OrdersDesk, settings: Any) -> None:
+    operator = client_of(Role.OPERATOR)
+    order_id = desk.place(price=-2).json()["orderId"]
+    settings.ENTRY_LATENCY_MS = 5_000
+    assert operator.delete(f"/api/trading/orders/{order_id}").status_code == 202
+    desk.trade(-3, 0.2)
+    settings.ENTRY_LATENCY_MS = 0
+    desk.book(after_ms=5_100)
+    order = desk.order(order_id)
+    assert (order["status"], order["filledQuantity"]) == ("CANCELED", "0.2") and book_differences() == []
+
+
 def test_a_stop_waits_for_its_trade_and_then_sells_at_the_market(desk: OrdersDesk, settings: Any) -> None:
     """Bought 0.5 at +1. A trade at -2 triggers the stop; it travels and meets the best bid at -1."""
     desk.place("MARKET")
