@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from apps.execution.desk_thread import desk_thread
-from apps.execution.selectors import decisions_since
+from apps.execution.lease import lease_holder
+from apps.execution.selectors import decisions_since, reconciled_differences
 from apps.marketdata.market import market_view
 from apps.risk.selectors import trading_state_current
 from apps.telemetry import health
@@ -25,9 +26,12 @@ def router_probe() -> dict[str, Any]:
 
 
 def exec_probe() -> dict[str, Any]:
-    """Degraded while trading is not ACTIVE: the desk serves, but takes no new risk."""
+    """Degraded while trading is not ACTIVE: the desk serves, but takes no new risk. `book_differences` is what the last
+    reconciliation found, null before the first."""
     state = trading_state_current().state.name
     return {
+        "autopilot_lease": lease_holder() or None,
+        "book_differences": reconciled_differences(),
         "blocked_last_min": _last_minute()["blocked"],
         "desk_backlog": desk_thread().backlog,
         "trading_state": state,

@@ -12,7 +12,7 @@ from django.db.models import Count, Max, Q
 from apps.engine.decimals import e8_text
 from apps.engine.errors import UnknownName
 from apps.execution.dust import is_dust
-from apps.execution.models import Account, EquityPoint, Execution, Fill, Order, Position
+from apps.execution.models import Account, EquityPoint, Execution, Fill, Order, Position, Reconciliation
 from apps.execution.order_documents import order_document
 from apps.execution.reserved import NOTHING, Reserved, reserved_by_symbol
 from apps.marketdata import selectors as market
@@ -256,3 +256,9 @@ def decision_totals() -> dict[tuple[str, str], int]:
     """How many decisions ended in each (status, reason), ever."""
     rows = Execution.objects.values_list("status", "reason").annotate(n=Count("pk"))
     return {(status, reason or "none"): n for status, reason, n in rows}
+
+
+def reconciled_differences() -> int | None:
+    """How many figures differed at the last reconciliation of this epoch; None before the first."""
+    found = Reconciliation.objects.filter(account=account_current()).values_list("differences", flat=True).first()
+    return None if found is None else len(found)

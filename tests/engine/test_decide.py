@@ -150,8 +150,10 @@ def test_every_reason_can_be_reached() -> None:
     what open orders say has its tests in test_resting."""
     apart = {Reason.CASH_CHOSEN, Reason.NEXT_BAR_MISSING, Reason.PARTICIPATION_CAP, Reason.KILL_SWITCH}
     apart |= {Reason.WOULD_TAKE, Reason.NOT_WHOLE, Reason.LIMIT_NOT_MET, Reason.CANCELED, Reason.LIST_CANCELED}
+    apart |= {Reason.WOULD_TRIGGER, Reason.LIST_PRICES, Reason.FILTER_PRICE, Reason.FILTER_PERCENT_PRICE}
+    apart |= {Reason.FILTER_MARKET_LOT_SIZE}
     assert {reason for _, _, reason in ENDS} == set(Reason) - apart
-    assert {status for _, status, _ in ENDS} == set(Status)
+    assert {status for _, status, _ in ENDS} == set(Status) - {Status.OPEN}
 
 
 def test_cash_on_nothing_held_is_no_trade() -> None:

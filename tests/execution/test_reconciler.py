@@ -16,6 +16,7 @@ from django.test import Client
 
 from apps.audit.selectors import audit_latest, audit_verify
 from apps.execution import reconciler as module
+from apps.execution.health import exec_probe
 from apps.execution.models import Account, Fill, Order, Position, Reconciliation
 from apps.execution.reconciler import BookDifference, Reconciler, book_differences, halt_reason
 from apps.risk.selectors import trading_state_current
@@ -208,3 +209,16 @@ def test_an_open_state_that_says_otherwise_is_found(traded_desk: Client) -> None
     assert [difference.what for difference in found] == [f"open state of {order.order_id}"]
     assert found[0].stored == 100_000 and found[0].from_fills == order.filled_e8
     assert Position.objects.count() == 2
+
+
+def test_health_says_how_the_book_stood(traded_desk: Client) -> None:
+    def told() -> Any:
+        return exec_probe()["book_differences"]
+
+    assert "bookDifferences" in traded_desk.get("/api/health").json()["exec"]
+    assert told() is None
+    Reconciler().check(ts_ms=CLOSED_MS)
+    assert told() == 0
+    drift("account", "cash_e8")
+    Reconciler().check(ts_ms=CLOSED_MS)
+    assert told() == 1
