@@ -177,9 +177,8 @@ class StreamCore:
         self.lanes.begin_anew(is_seamless=self._live is not None)
         self._live, self._next = link, None
         self._healthy_since_ms = None
-        for event in link.held:
-            self._takers[type(event)](event, link.heard_ms, link.heard_ts_ms)
-        link.held.clear()
+        for event, mono_ms, ts_ms in link.take_held():
+            self._takers[type(event)](event, mono_ms, ts_ms)
         self._actions.append(Recheck(self._symbols))
 
     def _lose_live(self, mono_ms: int, reason: str) -> None:
@@ -199,17 +198,13 @@ class StreamCore:
             self._live.rotate_at_ms = mono_ms + wait_ms
 
     def _take_beside(self, link: Link, event: StreamEvent, mono_ms: int, ts_ms: int) -> None:
-        """The next connection speaks: hold what has an order, and let anything newer than the latest count at once."""
+        """The next connection speaks. Quotes carry no time, so those of two lines, one of them late, never mix."""
         self.frames += 1
         if isinstance(event, (ShutdownEvent, ControlEvent)):
             link.heard_ms = mono_ms
             self._take_other(link, event, mono_ms)
-            return
-        link.heard(event.symbol, mono_ms, ts_ms)
-        if isinstance(event, AggTradeEvent) or (isinstance(event, KlineEvent) and event.closed):
-            link.held.append(event)
         else:
-            self._takers[type(event)](event, mono_ms, ts_ms)
+            link.hold(event, mono_ms, ts_ms)
 
     def _take_other(self, link: Link, event: StreamEvent, mono_ms: int) -> None:
         if isinstance(event, ShutdownEvent):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from typing import NamedTuple
 
 from apps.engine.stream_actions import Pong, Send, StreamLimits
-from apps.engine.stream_events import AggTradeEvent, KlineEvent
+from apps.engine.stream_events import AggTradeEvent, KlineEvent, MarketEvent
 from apps.engine.stream_pace import MessageBudget
 
-Held = AggTradeEvent | KlineEvent
+
+class Held(NamedTuple):
+    """An event that waits until its connection is the live one, and when it arrived."""
+
+    event: MarketEvent
+    mono_ms: int
+    ts_ms: int
 
 
 class Link:
@@ -22,13 +29,13 @@ class Link:
         self.is_open = False
         self.opened_ms = at_mono_ms
         self.heard_ms = at_mono_ms
-        self.heard_ts_ms = 0
         self.first_heard_ms: int | None = None
         self.heard_symbols: set[str] = set()
         self.rotate_at_ms = at_mono_ms
         self.rotate_reason = "planned"
-        # What arrives beside the live connection waits here in its order; what does not fit shows as a gap in the ids.
-        self.held: deque[Held] = deque(maxlen=limits.backlog)
+        # What arrives beside the live connection waits here; a trade or bar that does not fit shows as a gap.
+        self._ordered: deque[Held] = deque(maxlen=limits.backlog)
+        self._latest: dict[tuple[type, str], Held] = {}
         self._budget = MessageBudget(limits.messages_per_s)
         self._texts: deque[str] = deque()
         self._ping: bytes | None = None
@@ -39,11 +46,23 @@ class Link:
         self.opened_ms = self.heard_ms = mono_ms
         self.rotate_at_ms = mono_ms + rotate_after_ms
 
-    def heard(self, symbol: str, mono_ms: int, ts_ms: int) -> None:
-        """It told of a symbol beside the live connection."""
-        self.heard_ms, self.heard_ts_ms = mono_ms, ts_ms
+    def hold(self, event: MarketEvent, mono_ms: int, ts_ms: int) -> None:
+        """Keep an event that arrived beside the live connection: trades and closed bars in order, else the newest."""
+        self.heard_ms = mono_ms
         self.first_heard_ms = mono_ms if self.first_heard_ms is None else self.first_heard_ms
-        self.heard_symbols.add(symbol)
+        self.heard_symbols.add(event.symbol)
+        held = Held(event, mono_ms, ts_ms)
+        if isinstance(event, AggTradeEvent) or (isinstance(event, KlineEvent) and event.closed):
+            self._ordered.append(held)
+        else:
+            self._latest[type(event), event.symbol] = held
+
+    def take_held(self) -> list[Held]:
+        """What waited, to be taken in now."""
+        held = [*self._ordered, *self._latest.values()]
+        self._ordered.clear()
+        self._latest.clear()
+        return held
 
     def request(self, method: str, names: list[str]) -> None:
         """Put a control message in the queue."""

@@ -118,16 +118,18 @@ def test_trades_of_both_connections_are_told_once_and_in_order() -> None:
     assert rig.of(Gapped) == []
 
 
-def test_a_quote_of_the_second_counts_at_once_when_it_is_newer() -> None:
+def test_what_the_second_tells_waits_until_it_takes_over() -> None:
+    """A quote carries no time: beside a bar of the other line, one that was held up would look fresh."""
     rig = started()
     rig.run(5_000)
     rig.tell(ShutdownEvent(rig.ts))
     rig.step()
     rig.step()
     rig.core.drain()
-    rig.tell(quote("BTCUSDT", 10**6, bid=500), conn=2)
-    rig.tell(quote("BTCUSDT", 10**6 - 1, bid=400), conn=1)
-    assert rig.core.drain().latest == [quote("BTCUSDT", 10**6, bid=500)]
+    rig.tell(quote("BTCUSDT", 10**6, bid=500), kline("BTCUSDT", START, rig.ts), conn=2)
+    assert rig.core.drain() == ([], [], [])
+    rig.cut(1)
+    assert rig.core.drain().latest == [kline("BTCUSDT", START, rig.ts), quote("BTCUSDT", 10**6, bid=500)]
 
 
 def test_update_ids_may_begin_anew_on_a_new_connection() -> None:
