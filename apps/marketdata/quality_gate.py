@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import transaction
@@ -12,13 +13,15 @@ from apps.engine.values import Bars
 from apps.marketdata import quarantine, services
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.models import Quarantine
-from apps.marketdata.quarantine import Candle, Finding
+from apps.marketdata.quality_judge import judge_of
+from apps.marketdata.quarantine import STREAM, STRICT, Candle, Finding, Note
 from apps.marketdata.selectors import bars_from_rows, bars_load
 from apps.marketdata.services import NOTHING_STORED, StoreResult
 
 if TYPE_CHECKING:
     from apps.marketdata.sync import BarStore
 
+BORNE_OUT = "the next bar keeps the move"
 _ORDER = frozenset({BarFault.DUPLICATE, BarFault.OUT_OF_ORDER})
 
 
@@ -30,8 +33,22 @@ class Admitted(NamedTuple):
     noted: tuple[int, ...]
 
 
+class _Fate(Enum):
+    """What is done with one bar: stored or not, and the row about it."""
+
+    PASS = "stored, no row"
+    NOTE = "stored, a noted row"
+    BORNE_OUT = "stored, a row that is confirmed at once"
+    HOLD = "not stored, a pending row"
+    REFUSE = "not stored: a person discarded this very candle"
+
+    @property
+    def is_stored(self) -> bool:
+        return self not in {_Fate.HOLD, _Fate.REFUSE}
+
+
 class _Block(NamedTuple):
-    """A block of bars and where it came from."""
+    """A block of bars, where it came from, what is stored of its window and what is known of its bad candles."""
 
     symbol: str
     interval: str
@@ -39,14 +56,22 @@ class _Block(NamedTuple):
     source: str
     origin: str
     ts_ms: int
+    mode: str
     raw: Mapping[int, str]
+    stored: Mapping[int, Candle]
+    seen: Mapping[Candle, str]
 
-    def finding(self, row: int, reason: str, detail: str, score: float | None = None) -> Finding:
-        candle = self.candles[row]
+    def finding(self, candle: Candle, reason: str, detail: str, score: float | None = None) -> Finding:
         raw = self.raw.get(candle[0]) or quarantine.candle_text(candle)
         return Finding(
             *(self.symbol, self.interval, candle[0], reason, detail, raw, self.origin, self.source, candle, score)
         )
+
+
+class _Ruling(NamedTuple):
+    candle: Candle
+    fate: _Fate
+    finding: Finding | None = None
 
 
 @transaction.atomic
@@ -69,65 +94,101 @@ def bars_admit(
     """
     if bars.n == 0:
         return Admitted(NOTHING_STORED, (), ())
-    block = _Block(symbol, interval, quarantine.candles_of(bars), source, origin, ts_ms, raw or {})
     services.symbol_ensure(name=symbol)
-    return _admit(block, quarantine.quality_mode(), store)
+    first_ms, last_ms = int(bars.open_time_ms.min()), int(bars.open_time_ms.max())
+    known = bars_load(symbol, interval, start_ms=first_ms, end_ms=last_ms + 1, folded_only=False)
+    block = _Block(
+        *(symbol, interval, quarantine.candles_of(bars), source, origin, ts_ms, quarantine.quality_mode(), raw or {}),
+        stored={candle[0]: candle for candle in quarantine.candles_of(known)},
+        seen=quarantine.statuses_between(symbol, interval, first_ms, last_ms),
+    )
+    return _admit(block, _rulings(block), store)
 
 
-def _admit(block: _Block, mode: str, store: BarStore) -> Admitted:
-    opens = [candle[0] for candle in block.candles]
-    known = _known(block, min(opens), max(opens))
-    verdicts = quarantine.statuses_between(block.symbol, block.interval, min(opens), max(opens))
-    faults = _hard_faults(block)
-    whole = [row for row in range(len(opens)) if row not in faults]
-    refused = {row for row in whole if verdicts.get(block.candles[row]) == Quarantine.DISCARDED}
-    passed = [row for row in whole if row not in refused]
+def _admit(block: _Block, rulings: Sequence[_Ruling], store: BarStore) -> Admitted:
+    """Store what passed, then write rows, counters and records."""
+    passed = [ruling.candle for ruling in rulings if ruling.fate.is_stored]
     stored = _store(block, passed, store)
-    here = {**{opens[row]: block.candles[row] for row in passed}, **known}
-    news = [finding for row, finding in faults.items() if block.candles[row] not in verdicts]
-    notes = quarantine.findings_record(findings=news, mode=mode, status=Quarantine.PENDING, ts_ms=block.ts_ms)
-    notes += quarantine.settle_stored(symbol=block.symbol, interval=block.interval, stored=here, ts_ms=block.ts_ms)
-    fresh = sum(opens[row] not in known for row in passed)
-    quarantine.count_judged(symbol=block.symbol, interval=block.interval, checked=fresh + len(news), accepted=fresh)
+    here = {candle[0]: candle for candle in passed} | dict(block.stored)
+    notes = _record(block, rulings, {_Fate.HOLD, _Fate.BORNE_OUT}, Quarantine.PENDING)
+    notes += _record(block, rulings, {_Fate.NOTE}, Quarantine.NOTED)
+    why = {ruling.candle[0]: BORNE_OUT for ruling in rulings if ruling.fate is _Fate.BORNE_OUT}
+    notes += quarantine.settle_stored(
+        symbol=block.symbol, interval=block.interval, stored=here, ts_ms=block.ts_ms, why=why
+    )
+    _count(block, rulings)
     quarantine.notes_write(notes)
-    held = {opens[row] for row in (*faults, *refused)} - here.keys()
-    return Admitted(stored, tuple(sorted(held)), ())
+    held = {ruling.candle[0] for ruling in rulings if not ruling.fate.is_stored} - here.keys()
+    noted = [ruling.candle[0] for ruling in rulings if ruling.fate is _Fate.NOTE]
+    return Admitted(stored, tuple(sorted(held)), tuple(noted))
 
 
-def _hard_faults(block: _Block) -> dict[int, Finding]:
+def _rulings(block: _Block) -> list[_Ruling]:
+    """What is to be done with each bar of the block."""
+    faults = _faults(block)
+    held = [_Ruling(block.candles[row], _Fate.HOLD, finding) for row, finding in faults.items()]
+    whole = [candle for row, candle in enumerate(block.candles) if row not in faults]
+    refused = [candle for candle in whole if block.seen.get(candle) == Quarantine.DISCARDED]
+    asked = [candle for candle in whole if candle not in refused] if refused else whole
+    suspects = judge_of(block.symbol, block.interval).suspicions(asked, block.stored)
+    rulings = held + [_Ruling(candle, _Fate.REFUSE) for candle in refused]
+    for candle in asked:
+        suspicion = suspects.get(candle[0])
+        if suspicion is None:
+            rulings.append(_Ruling(candle, _Fate.PASS))
+            continue
+        fate = _fate(block, is_kept=suspicion.is_kept)
+        finding = block.finding(candle, suspicion.reason.value, suspicion.detail, suspicion.score)
+        rulings.append(_Ruling(candle, fate, finding))
+    return rulings
+
+
+def _fate(block: _Block, *, is_kept: bool) -> _Fate:
+    """Of a suspect. A file or a page of history tells what came next; the stream has to ask for a second word."""
+    if is_kept and block.origin != STREAM:
+        return _Fate.BORNE_OUT
+    return _Fate.HOLD if block.mode == STRICT else _Fate.NOTE
+
+
+def _faults(block: _Block) -> dict[int, Finding]:
     """What breaks a rule of shape. A bar with an impossible time does not put those after it out of order."""
     length = interval_ms(block.interval)
 
     def broken(rows: Sequence[int]) -> dict[int, BarFault]:
-        faults = schema_faults(_bars(block, rows), interval_ms=length, now_ms=block.ts_ms)
-        return {rows[fault.row]: fault.reason for fault in faults}
+        bars = bars_from_rows(block.candles[row] for row in rows)
+        return {rows[fault.row]: fault.reason for fault in schema_faults(bars, interval_ms=length, now_ms=block.ts_ms)}
 
     everything = range(len(block.candles))
-    by_itself = {row: reason for row, reason in broken(everything).items() if reason not in _ORDER}
-    among_others = broken([row for row in everything if row not in by_itself])
+    alone = {row: reason for row, reason in broken(everything).items() if reason not in _ORDER}
+    among_others = broken([row for row in everything if row not in alone])
     return {
-        row: block.finding(row, reason.value, FAULT_TEXT[reason])
-        for row, reason in sorted({**by_itself, **among_others}.items())
+        row: block.finding(block.candles[row], reason.value, FAULT_TEXT[reason])
+        for row, reason in sorted({**alone, **among_others}.items())
     }
 
 
-def _known(block: _Block, first_ms: int, last_ms: int) -> dict[int, Candle]:
-    """The bars of a window that are rows already, by open time."""
-    bars = bars_load(block.symbol, block.interval, start_ms=first_ms, end_ms=last_ms + 1, folded_only=False)
-    return {candle[0]: candle for candle in quarantine.candles_of(bars)}
-
-
-def _store(block: _Block, rows: Sequence[int], store: BarStore) -> StoreResult:
-    if not rows:
+def _store(block: _Block, candles: Sequence[Candle], store: BarStore) -> StoreResult:
+    if not candles:
         return NOTHING_STORED
-    return store(
-        symbol=block.symbol,
-        interval=block.interval,
-        bars=_bars(block, rows),
-        source=block.source,
-        ts_ms=block.ts_ms,
-    )
+    bars, ts_ms = bars_from_rows(candles), block.ts_ms
+    return store(symbol=block.symbol, interval=block.interval, bars=bars, source=block.source, ts_ms=ts_ms)
 
 
-def _bars(block: _Block, rows: Sequence[int]) -> Bars:
-    return bars_from_rows(block.candles[row] for row in rows)
+def _record(block: _Block, rulings: Sequence[_Ruling], fates: Collection[_Fate], status: str) -> list[Note]:
+    news = [
+        ruling.finding
+        for ruling in rulings
+        if ruling.finding is not None and ruling.fate in fates and ruling.candle not in block.seen
+    ]
+    return quarantine.findings_record(findings=news, mode=block.mode, status=status, ts_ms=block.ts_ms)
+
+
+def _count(block: _Block, rulings: Sequence[_Ruling]) -> None:
+    """Count each candle once: those stored before, or written down as bad before, have been counted."""
+    news = [
+        ruling
+        for ruling in rulings
+        if ruling.candle not in block.seen and (ruling.finding is not None or ruling.candle[0] not in block.stored)
+    ]
+    accepted = sum(ruling.fate in {_Fate.PASS, _Fate.NOTE} for ruling in news)
+    quarantine.count_judged(symbol=block.symbol, interval=block.interval, checked=len(news), accepted=accepted)

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Max, QuerySet
 
 from apps.audit.services import audit_append
 from apps.engine.decimals import e8_text
 from apps.engine.values import Bars
 from apps.flags.selectors import flag_value
 from apps.marketdata.models import QualityCount, Quarantine
+from apps.marketdata.selectors import bar_last
 from apps.marketdata.services import symbol_ensure
 
 STRICT, RELAXED = "strict", "relaxed"
@@ -27,6 +28,7 @@ UNREADABLE, REST_MISMATCH = "unreadable", "rest_mismatch"
 FIRST_WAIT_MS = 2_000
 RAW_LIMIT = 16_384  # characters kept of a payload; the hash covers all of it
 ACTOR = "feed"
+CAME_AGAIN = "it came again and passed"
 Candle = tuple[int, ...]  # the columns of Bars, in their order
 
 
@@ -106,7 +108,7 @@ def findings_record(*, findings: Iterable[Finding], mode: str, status: str, ts_m
             **_identity(finding), defaults=_first(finding, mode, status, ts_ms)
         )
         if is_new:
-            notes.append(Note("marketdata.quarantine.found", ACTOR, ts_ms, {**_told(row), "mode": mode}))
+            notes.append(note_of(row, "found", ACTOR, ts_ms))
     return notes
 
 
@@ -120,23 +122,30 @@ def resolve(
         row.replacement = candle_text(stored)
         row.replacement_hash = _sha256(row.replacement)
     row.save()
-    return Note("marketdata.quarantine.resolved", actor, ts_ms, {**_told(row), "evidence": dict(evidence)})
+    return note_of(row, "resolved", actor, ts_ms, evidence=dict(evidence))
 
 
-def settle_stored(*, symbol: str, interval: str, stored: Mapping[int, Candle], ts_ms: int) -> list[Note]:
+def settle_stored(
+    *, symbol: str, interval: str, stored: Mapping[int, Candle], ts_ms: int, why: Mapping[int, str] | None = None
+) -> list[Note]:
     """Close the pending rows of bars that are stored now: confirmed when they said the same, replaced when not."""
     if not stored:
         return []
     rows = pending(symbol, interval).filter(open_time_ms__range=(min(stored), max(stored))).select_for_update()
-    notes = []
-    for row in rows:
-        if row.open_time_ms in stored:
-            candle = stored[row.open_time_ms]
-            is_same = candle == candle_of(row)
-            status = Quarantine.CONFIRMED if is_same else Quarantine.REPLACED
-            evidence = {"why": "came again and passed" if is_same else "another value came and passed"}
-            notes.append(resolve(row, status=status, actor=ACTOR, ts_ms=ts_ms, evidence=evidence, stored=candle))
-    return notes
+    return [
+        settle(row, stored=stored[row.open_time_ms], ts_ms=ts_ms, why=(why or {}).get(row.open_time_ms, CAME_AGAIN))
+        for row in rows
+        if row.open_time_ms in stored
+    ]
+
+
+def settle(
+    row: Quarantine, *, stored: Candle, ts_ms: int, why: str, actor: str = ACTOR, said: Mapping[str, Any] | None = None
+) -> Note:
+    """Close a row whose bar is stored: it was true after all when the stored values are its own."""
+    status = Quarantine.CONFIRMED if stored == candle_of(row) else Quarantine.REPLACED
+    evidence = {"why": why, **(said or {})}
+    return resolve(row, status=status, actor=actor, ts_ms=ts_ms, evidence=evidence, stored=stored)
 
 
 def pending(symbol: str = "", interval: str = "") -> QuerySet[Quarantine]:
@@ -145,6 +154,13 @@ def pending(symbol: str = "", interval: str = "") -> QuerySet[Quarantine]:
     rows = rows.filter(symbol_id=symbol) if symbol else rows
     rows = rows.filter(interval=interval) if interval else rows
     return rows.order_by("open_time_ms", "id")
+
+
+def unconfirmed_symbols(symbols: Iterable[str], now_ms: int) -> set[str]:
+    """The symbols whose newest closed bar is held: nothing stored opens at or after it."""
+    waiting = pending().filter(symbol_id__in=list(symbols), open_time_ms__lte=now_ms).order_by()
+    newest = waiting.values_list("symbol_id", "interval").annotate(newest=Max("open_time_ms"))
+    return {symbol for symbol, interval, opened in newest if (bar_last(symbol, interval) or 0) < opened}
 
 
 def statuses_between(symbol: str, interval: str, first_ms: int, last_ms: int) -> dict[Candle, str]:
@@ -200,9 +216,9 @@ def _first(finding: Finding, mode: str, status: str, ts_ms: int) -> dict[str, An
     }
 
 
-def _told(row: Quarantine) -> dict[str, Any]:
+def note_of(row: Quarantine, event: str, actor: str, ts_ms: int, **more: Any) -> Note:
     """What a record says of a row: floats as exact text, both payloads by hash."""
-    return {
+    told = {
         "symbol": row.symbol_id,
         "interval": row.interval,
         "openTimeMs": row.open_time_ms,
@@ -211,11 +227,13 @@ def _told(row: Quarantine) -> dict[str, Any]:
         "detail": row.detail,
         "origin": row.origin,
         "source": row.source,
+        "mode": row.mode,
         "status": row.status,
         "rawHash": row.raw_hash,
         "replacement": row.replacement,
         "replacementHash": row.replacement_hash,
     }
+    return Note(f"marketdata.quarantine.{event}", actor, ts_ms, told | more)
 
 
 def _sha256(text: str) -> str:
