@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from apps.engine.quality_reasons import FAULT_TEXT, HARD, SOFT, BarFault
+from apps.engine.quality_reasons import FAULT_TEXT, HARD, MOVES, SOFT, BarFault
 from apps.engine.quality_soft import LIMITS, Judged, SpikeLimits, judge
 from apps.engine.values import Bars
 
@@ -15,12 +15,14 @@ __all__ = [
     "FAULT_TEXT",
     "HARD",
     "LIMITS",
+    "MOVES",
     "SOFT",
     "BarFault",
     "Fault",
     "SpikeLimits",
     "Suspicion",
     "agrees",
+    "borne_out",
     "keeps_the_move",
     "schema_faults",
     "suspicions",
@@ -39,8 +41,8 @@ class Fault(NamedTuple):
 class Suspicion(NamedTuple):
     """The first soft rule that the bar in this row breaks, and by how much in the rule's own unit.
 
-    `is_kept` says that the next bar of the same block closes with more than half of the move still there: the second
-    word that a file of bars can give without anybody being asked.
+    `is_kept` says that the next bar of the same block bears the move out: the second word that a file of bars can
+    give without anybody being asked. See `borne_out`.
     """
 
     row: int
@@ -80,9 +82,25 @@ def suspicions(
 
 
 def keeps_the_move(*, before_e8: int, suspect_e8: int, after_e8: int) -> bool:
-    """Whether the close after a suspect keeps more than half of its move away from the last believed close."""
+    """Whether a price after a suspect keeps more than half of its move away from the last believed close."""
     moved, kept = suspect_e8 - before_e8, after_e8 - before_e8
     return 2 * kept > moved if moved > 0 else 2 * kept < moved
+
+
+def borne_out(*, reason: BarFault, before_e8: int, suspect: Bars, after: Bars) -> bool:
+    """Whether the bar after a suspect bears its move out: it opens or closes with more than half of it still there.
+
+    A true crash goes on where it stood, even if the price is back a minute later; after a wrong print the market opens
+    where it was. `before_e8` is the last believed close; `suspect` and `after` are one bar each. Only moves can be
+    borne out so, and not by a bar that merely repeats the suspect.
+    """
+    if reason not in MOVES or all(mine[0] == theirs[0] for mine, theirs in zip(suspect[1:6], after[1:6], strict=True)):
+        return False
+    price = suspect.open_e8 if reason == BarFault.OPEN_GAP else suspect.close_e8
+    return any(
+        keeps_the_move(before_e8=before_e8, suspect_e8=int(price[0]), after_e8=int(later[0]))
+        for later in (after.open_e8, after.close_e8)
+    )
 
 
 def agrees(one: Bars, other: Bars, *, tolerance_bps: int = 50) -> bool:

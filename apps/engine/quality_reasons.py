@@ -26,6 +26,7 @@ class BarFault(StrEnum):
     PRICE_UNIT = "price_unit"
     JUMP = "jump"
     SPIKE = "spike"
+    QUIET_SPIKE = "quiet_spike"
     OPEN_GAP = "open_gap"
     WICK = "wick"
     VOLUME_UNIT = "volume_unit"
@@ -50,6 +51,7 @@ FAULT_TEXT = {
     BarFault.PRICE_UNIT: "the price changed by a power of ten",
     BarFault.JUMP: "the close is too far from the last one for any market",
     BarFault.SPIKE: "the return is far outside the last ones",
+    BarFault.QUIET_SPIKE: "the price moved far without more volume than usual",
     BarFault.OPEN_GAP: "the open is far from the last close",
     BarFault.WICK: "high or low is far beyond the body",
     BarFault.VOLUME_UNIT: "the volume is of another unit than the last ones",
@@ -58,3 +60,6 @@ FAULT_TEXT = {
 _ALL = tuple(BarFault)
 HARD = _ALL[: _ALL.index(BarFault.STALE_REPEAT)]
 SOFT = _ALL[_ALL.index(BarFault.STALE_REPEAT) :]
+
+MOVES = (BarFault.JUMP, BarFault.SPIKE, BarFault.QUIET_SPIKE, BarFault.OPEN_GAP)
+"""The soft reasons that the next bar can bear out."""

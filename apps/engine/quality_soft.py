@@ -1,6 +1,6 @@
 """Is this bar like the ones before it? The soft rules, asked bar by bar; a suspect is no measure for later bars.
 
-Every rule looks back only. A move is judged by Hampel's rule: its distance from the median of the last returns, in
+Every rule looks back only. A move is judged by Hampel's rule: its distance from the median of the last moves, in
 units of 1.4826 times their median absolute deviation (MAD), which is never taken smaller than one tick. A spike that
 was let in therefore hides no later one, as it would with mean and standard deviation.
 """
@@ -15,25 +15,37 @@ import numpy.typing as npt
 from numba import njit
 
 from apps.engine.quality_reasons import SOFT, BarFault
-from apps.engine.values import Array1d, Array2d, Bars, IntArray1d
-from apps.engine.windows import MAD_SCALE
+from apps.engine.values import Array1d, Bars, IntArray1d
+from apps.engine.windows import (
+    MAD_SCALE,
+    WINDOW_INTS,
+    window_floats,
+    window_mad_nb,
+    window_median_nb,
+    window_push_nb,
+)
 
 
 class SpikeLimits(NamedTuple):
-    """What is still believed. Moves are fractions of the price, `_k` counts of robust standard deviations."""
+    """What is still believed. A `_move` is a fraction of the price, a `_k` a count of robust standard deviations.
+
+    `quiet_volume` is a multiple of the usual volume, `_tens` are powers of ten.
+    """
 
     window: int = 120
     min_samples: int = 30
     spike_k: float = 10.0
     spike_move: float = 0.015
+    quiet_k: float = 3.0
+    quiet_volume: float = 4.0
     jump_move: float = 0.20
     gap_k: float = 10.0
     gap_move: float = 0.015
     wick_k: float = 20.0
     wick_move: float = 0.03
-    volume_ratio: float = 400.0
-    kept_share: float = 0.5
-    unit_slack: float = 0.1
+    trade_size_tens: float = 2.0
+    volume_tens: float = 4.0
+    price_unit_slack: float = 0.1
 
 
 LIMITS = SpikeLimits()
@@ -46,14 +58,24 @@ VOLUME_WITHOUT_TRADES = _CODE[BarFault.VOLUME_WITHOUT_TRADES]
 PRICE_UNIT = _CODE[BarFault.PRICE_UNIT]
 JUMP = _CODE[BarFault.JUMP]
 SPIKE = _CODE[BarFault.SPIKE]
+QUIET_SPIKE = _CODE[BarFault.QUIET_SPIKE]
 OPEN_GAP = _CODE[BarFault.OPEN_GAP]
 WICK = _CODE[BarFault.WICK]
 VOLUME_UNIT = _CODE[BarFault.VOLUME_UNIT]
-
-# Rows of the table of measures kept per accepted bar.
-RETURN, GAP, REACH, VOLUME = 0, 1, 2, 3
-N_MEASURES = 4
 LOG_TEN = math.log(10.0)
+
+# The windows of a Memory: close to close, last close to open, beyond the body, volume, and volume per trade.
+RETURN, GAP, REACH, VOLUME, SIZE = 0, 1, 2, 3, 4
+N_WINDOWS = 5
+N_BELIEVED, COUNTS_TRADES = N_WINDOWS * WINDOW_INTS, N_WINDOWS * WINDOW_INTS + 1
+
+
+class Memory(NamedTuple):
+    """What the last believed bars were like: their windows, and the rows of the bars themselves."""
+
+    values: Array1d
+    heads: IntArray1d
+    rows: IntArray1d
 
 
 class Judged(NamedTuple):
@@ -67,9 +89,17 @@ class Judged(NamedTuple):
 def judge(bars: Bars, n_history: int, *, tick_e8: int, interval_ms: int, limits: SpikeLimits) -> Judged:
     """The soft rules for every row from `n_history` on; the rows before it are believed."""
     judged = Judged(np.zeros(bars.n, np.int64), np.zeros(bars.n), np.zeros(bars.n, np.bool_))
-    measures, accepted, work = np.empty((N_MEASURES, bars.n)), np.empty(bars.n, np.int64), np.empty(limits.window)
-    judge_nb(bars, n_history, tick_e8, interval_ms, limits, measures, accepted, work, judged)
+    # A file of six columns counts no trades; one bar among others that do has lost them.
+    counts_trades = bars.n - n_history < 2 or bool(bars.trades[n_history:].any())
+    judge_nb(bars, n_history, tick_e8, interval_ms, counts_trades, limits, new_memory(limits), judged)
     return judged
+
+
+def new_memory(limits: SpikeLimits) -> Memory:
+    """A memory without bars."""
+    heads = np.zeros(N_WINDOWS * WINDOW_INTS + 2, np.int64)
+    heads[: N_WINDOWS * WINDOW_INTS : WINDOW_INTS] = limits.window
+    return Memory(np.zeros(N_WINDOWS * window_floats(limits.window)), heads, np.zeros(limits.window, np.int64))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -78,40 +108,60 @@ def judge_nb(
     n_history: int,
     tick_e8: int,
     interval_ms: int,
+    counts_trades: bool,
     limits: SpikeLimits,
-    measures: Array2d,
-    accepted: IntArray1d,
-    work: Array1d,
+    memory: Memory,
     judged: Judged,
 ) -> None:
-    """Walk the rows once. Measures and `accepted` hold the believed bars, oldest first."""
-    count, pending = 0, -1
+    """Walk the rows once, oldest first. A suspect whose level the next bar keeps is believed from then on."""
+    pending = -1
     for row in range(bars.open_time_ms.shape[0]):
-        if pending >= 0 and stays_nb(bars, accepted[count - 1], pending, row, limits):
+        if pending >= 0 and stays_nb(bars, last_nb(memory), pending, row, judged.codes[pending]):
             judged.kept[pending] = True
-            count = accept_nb(bars, pending, count, measures, accepted)
+            believe_nb(bars, pending, memory)
         pending = -1
-        if row >= n_history and count > 0:
-            code, score = rule_nb(bars, row, count, tick_e8, interval_ms, limits, measures, accepted, work)
-            if code > 0:
-                judged.codes[row], judged.scores[row] = code, score
-                if code in (JUMP, SPIKE, OPEN_GAP):
-                    pending = row
-                continue
-        count = accept_nb(bars, row, count, measures, accepted)
+        code, score = 0, 0.0
+        if row >= n_history and memory.heads[N_BELIEVED] > 0:
+            code, score = volume_rule_nb(bars, row, interval_ms, counts_trades, memory)
+            if code == 0:
+                code, score = price_rule_nb(bars, row, tick_e8, interval_ms, limits, memory)
+            if code == 0:
+                code, score = unit_rule_nb(bars, row, limits, memory)
+        judged.codes[row], judged.scores[row] = code, score
+        if code == 0:
+            believe_nb(bars, row, memory)
+        elif code in (JUMP, SPIKE, QUIET_SPIKE, OPEN_GAP):
+            pending = row
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def accept_nb(bars: Bars, row: int, count: int, measures: Array2d, accepted: IntArray1d) -> int:
+def last_nb(memory: Memory) -> int:
+    """The row of the last believed bar."""
+    return memory.rows[(memory.heads[N_BELIEVED] - 1) % memory.rows.shape[0]]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def push_nb(memory: Memory, which: int, value: float) -> None:
+    """Append to one of the windows."""
+    window_push_nb(memory.values, which * 2 * memory.rows.shape[0], memory.heads, which * WINDOW_INTS, value)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def believe_nb(bars: Bars, row: int, memory: Memory) -> None:
     """Make the bar part of what later ones are measured by."""
-    if count > 0:
-        before = bars.close_e8[accepted[count - 1]]
-        measures[RETURN, count] = math.log(bars.close_e8[row] / before)
-        measures[GAP, count] = math.log(bars.open_e8[row] / before)
-    measures[REACH, count] = reach_nb(bars, row)
-    measures[VOLUME, count] = bars.volume_e8[row]
-    accepted[count] = row
-    return count + 1
+    heads = memory.heads
+    if heads[N_BELIEVED] > 0:
+        before = bars.close_e8[last_nb(memory)]
+        push_nb(memory, RETURN, math.log(bars.close_e8[row] / before))
+        push_nb(memory, GAP, math.log(bars.open_e8[row] / before))
+    push_nb(memory, REACH, reach_nb(bars, row))
+    push_nb(memory, VOLUME, float(bars.volume_e8[row]))
+    if bars.volume_e8[row] > 0:
+        heads[COUNTS_TRADES] = 1 if bars.trades[row] > 0 else 0
+    if bars.volume_e8[row] > 0 and bars.trades[row] > 0:
+        push_nb(memory, SIZE, bars.volume_e8[row] / bars.trades[row])
+    memory.rows[heads[N_BELIEVED] % memory.rows.shape[0]] = row
+    heads[N_BELIEVED] += 1
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -122,13 +172,18 @@ def reach_nb(bars: Bars, row: int) -> float:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def stays_nb(bars: Bars, before: int, suspect: int, after: int, limits: SpikeLimits) -> bool:
-    """Whether the close after a suspect keeps more than half of its move. A mere repeat of the suspect says nothing."""
+def stays_nb(bars: Bars, before: int, suspect: int, after: int, code: int) -> bool:
+    """Whether the bar after a suspect opens or closes with more than half of its move still there.
+
+    A true crash goes on where it stood, even if the price is back a minute later; after a wrong print the market opens
+    where it was. A mere repeat of the suspect says nothing.
+    """
     if repeats_nb(bars, suspect, after):
         return False
     level = bars.close_e8[before]
-    moved, kept = bars.close_e8[suspect] - level, bars.close_e8[after] - level
-    return kept > limits.kept_share * moved if moved > 0 else kept < limits.kept_share * moved
+    moved = (bars.open_e8[suspect] if code == OPEN_GAP else bars.close_e8[suspect]) - level
+    opened, closed = bars.open_e8[after] - level, bars.close_e8[after] - level
+    return 2 * max(opened, closed) > moved if moved > 0 else 2 * min(opened, closed) < moved
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -144,126 +199,85 @@ def repeats_nb(bars: Bars, one: int, other: int) -> bool:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def rule_nb(
-    bars: Bars,
-    row: int,
-    count: int,
-    tick_e8: int,
-    interval_ms: int,
-    limits: SpikeLimits,
-    measures: Array2d,
-    accepted: IntArray1d,
-    work: Array1d,
-) -> tuple[int, float]:
-    """The first soft rule that the bar breaks, with its score; (0, 0.0) when it breaks none."""
-    last = accepted[count - 1]
-    code, score = volume_rule_nb(bars, row, count, limits, measures, accepted, work)
-    if code > 0 and code != VOLUME_UNIT:
-        return code, score
-    price_code, price_score = price_rule_nb(bars, row, last, count, tick_e8, interval_ms, limits, measures, work)
-    return (price_code, price_score) if price_code > 0 else (code, score)
+def volume_rule_nb(bars: Bars, row: int, interval_ms: int, counts_trades: bool, memory: Memory) -> tuple[int, float]:
+    """Volume that contradicts the trades or the price, and bars seen before."""
+    last = last_nb(memory)
+    if bars.volume_e8[row] == 0:
+        if bars.trades[row] > 0:
+            return TRADES_WITHOUT_VOLUME, float(bars.trades[row])
+        if bars.high_e8[row] > bars.low_e8[row] or bars.close_e8[row] != bars.close_e8[last]:
+            return MOVE_WITHOUT_VOLUME, math.log(bars.high_e8[row] / bars.low_e8[row])
+        return 0, 0.0
+    # Compared by volume first: passing all columns on for every pair would cost more than everything else here.
+    volumes, rows, volume = bars.volume_e8, memory.rows, bars.volume_e8[row]
+    for at in range(min(memory.heads[N_BELIEVED], rows.shape[0])):
+        if volumes[rows[at]] == volume and repeats_nb(bars, row, rows[at]):
+            return STALE_REPEAT, (bars.open_time_ms[row] - bars.open_time_ms[rows[at]]) / interval_ms
+    if counts_trades and bars.trades[row] == 0 and memory.heads[COUNTS_TRADES] == 1:
+        return VOLUME_WITHOUT_TRADES, 0.0
+    return 0, 0.0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def price_rule_nb(
-    bars: Bars,
-    row: int,
-    last: int,
-    count: int,
-    tick_e8: int,
-    interval_ms: int,
-    limits: SpikeLimits,
-    measures: Array2d,
-    work: Array1d,
+    bars: Bars, row: int, tick_e8: int, interval_ms: int, limits: SpikeLimits, memory: Memory
 ) -> tuple[int, float]:
-    """Close, open and wicks against the last believed bar."""
+    """Close, open and wicks against the last believed close."""
+    last = last_nb(memory)
     before = bars.close_e8[last]
     tick = tick_e8 / before
-    close_return, open_return = math.log(bars.close_e8[row] / before), math.log(bars.open_e8[row] / before)
-    tens = abs(close_return) / LOG_TEN
-    if tens > 0.5 and abs(tens - math.floor(tens + 0.5)) < limits.unit_slack:
+    close_ratio, open_ratio = bars.close_e8[row] / before, bars.open_e8[row] / before
+    tens = abs(math.log(close_ratio)) / LOG_TEN
+    if tens > 0.5 and abs(tens - math.floor(tens + 0.5)) < limits.price_unit_slack:
         return PRICE_UNIT, tens
-    move = abs(bars.close_e8[row] / before - 1.0)
-    if move > limits.jump_move:
-        return JUMP, move
+    if abs(close_ratio - 1.0) > limits.jump_move:
+        return JUMP, abs(close_ratio - 1.0)
     # Over a hole of n bars a market moves about sqrt(n) times as far.
     span = math.sqrt(max(1.0, (bars.open_time_ms[row] - bars.open_time_ms[last]) / interval_ms))
-    if move >= limits.spike_move:
-        score = hampel_nb(measures[RETURN], count, close_return, tick, limits, work) / span
+    if abs(close_ratio - 1.0) >= limits.spike_move:
+        score = hampel_nb(memory, RETURN, math.log(close_ratio), tick, limits) / span
         if score >= limits.spike_k:
             return SPIKE, score
-    if abs(bars.open_e8[row] / before - 1.0) >= limits.gap_move:
-        score = hampel_nb(measures[GAP], count, open_return, tick, limits, work) / span
+        # A market that really moves trades more than usual while it does.
+        if score >= limits.quiet_k and bars.volume_e8[row] < limits.quiet_volume * median_nb(memory, VOLUME):
+            return QUIET_SPIKE, score
+    if abs(open_ratio - 1.0) >= limits.gap_move:
+        score = hampel_nb(memory, GAP, math.log(open_ratio), tick, limits) / span
         if score >= limits.gap_k:
             return OPEN_GAP, score
     reach = reach_nb(bars, row)
     if reach >= limits.wick_move:
-        score = hampel_nb(measures[REACH], count, reach, tick, limits, work)
+        score = hampel_nb(memory, REACH, reach, tick, limits)
         if score >= limits.wick_k:
             return WICK, score
     return 0, 0.0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def volume_rule_nb(
-    bars: Bars,
-    row: int,
-    count: int,
-    limits: SpikeLimits,
-    measures: Array2d,
-    accepted: IntArray1d,
-    work: Array1d,
-) -> tuple[int, float]:
-    """Volume, trades and repeats against the last believed bars."""
-    volume, last = bars.volume_e8[row], accepted[count - 1]
-    if volume == 0:
-        if bars.trades[row] > 0:
-            return TRADES_WITHOUT_VOLUME, float(bars.trades[row])
-        if bars.high_e8[row] > bars.low_e8[row] or bars.close_e8[row] != bars.close_e8[last]:
-            return MOVE_WITHOUT_VOLUME, abs(math.log(bars.close_e8[row] / bars.close_e8[last]))
+def unit_rule_nb(bars: Bars, row: int, limits: SpikeLimits, memory: Memory) -> tuple[int, float]:
+    """Volume per trade in powers of ten above or below what is usual; the mere volume where trades are not counted."""
+    which, size, limit = VOLUME, float(bars.volume_e8[row]), limits.volume_tens
+    if bars.trades[row] > 0:
+        which, size, limit = SIZE, size / bars.trades[row], limits.trade_size_tens
+    if size == 0.0 or memory.heads[which * WINDOW_INTS + 1] < limits.min_samples:
         return 0, 0.0
-    first = max(0, count - limits.window)
-    for at in range(count - 1, first - 1, -1):
-        if repeats_nb(bars, row, accepted[at]):
-            return STALE_REPEAT, float(count - at)
-    if bars.trades[row] == 0 and bars.trades[last] > 0:
-        return VOLUME_WITHOUT_TRADES, 0.0
-    if count - first >= limits.min_samples:
-        usual = median_of_nb(measures[VOLUME], first, count, work)
-        if usual > 0.0 and (volume > limits.volume_ratio * usual or volume * limits.volume_ratio < usual):
-            return VOLUME_UNIT, abs(math.log10(volume / usual))
-    return 0, 0.0
+    usual = median_nb(memory, which)
+    tens = abs(math.log(size / usual)) / LOG_TEN if usual > 0.0 else 0.0
+    return (VOLUME_UNIT, tens) if tens > limit else (0, 0.0)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def hampel_nb(measure: Array1d, count: int, value: float, tick: float, limits: SpikeLimits, work: Array1d) -> float:
-    """Distance of `value` from the median of the last measures in robust standard deviations; 0 while they are few."""
-    first = max(1, count - limits.window)
-    if count - first < limits.min_samples:
+def hampel_nb(memory: Memory, which: int, value: float, tick: float, limits: SpikeLimits) -> float:
+    """Distance of `value` from the window's median in robust standard deviations; 0 while the window is short."""
+    at, head = which * 2 * memory.rows.shape[0], which * WINDOW_INTS
+    if memory.heads[head + 1] < limits.min_samples:
         return 0.0
-    center = median_of_nb(measure, first, count, work)
-    for at in range(count - first):
-        work[at] = abs(measure[first + at] - center)
-    mad = median_nb(work, count - first)
+    center = median_nb(memory, which)
+    mad = window_mad_nb(memory.values, at, memory.heads, head, center)
     return abs(value - center) / (MAD_SCALE * max(mad, tick))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def median_of_nb(measure: Array1d, first: int, end: int, work: Array1d) -> float:
-    """Median of measure[first:end]."""
-    for at in range(end - first):
-        work[at] = measure[first + at]
-    return median_nb(work, end - first)
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def median_nb(work: Array1d, n: int) -> float:
-    """Median of the first n values, which are sorted in place."""
-    for i in range(1, n):
-        value, at = work[i], i
-        while at > 0 and work[at - 1] > value:
-            work[at] = work[at - 1]
-            at -= 1
-        work[at] = value
-    half = n // 2
-    return work[half] if n % 2 == 1 else 0.5 * (work[half - 1] + work[half])
+def median_nb(memory: Memory, which: int) -> float:
+    """Median of one of the windows, which must not be empty."""
+    return window_median_nb(memory.values, which * 2 * memory.rows.shape[0], memory.heads, which * WINDOW_INTS)
