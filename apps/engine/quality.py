@@ -94,7 +94,7 @@ def borne_out(*, reason: BarFault, before_e8: int, suspect: Bars, after: Bars) -
     where it was. `before_e8` is the last believed close; `suspect` and `after` are one bar each. Only moves can be
     borne out so, and not by a bar that merely repeats the suspect.
     """
-    if reason not in MOVES or all(mine[0] == theirs[0] for mine, theirs in zip(suspect[1:6], after[1:6], strict=True)):
+    if reason not in MOVES or all(mine[0] == theirs[0] for mine, theirs in zip(suspect[1:], after[1:], strict=True)):
         return False
     price = suspect.open_e8 if reason == BarFault.OPEN_GAP else suspect.close_e8
     return any(

@@ -41,7 +41,7 @@ class SpikeLimits(NamedTuple):
     jump_move: float = 0.20
     gap_k: float = 10.0
     gap_move: float = 0.015
-    wick_k: float = 20.0
+    wick_k: float = 10.0
     wick_move: float = 0.03
     trade_size_tens: float = 2.0
     volume_tens: float = 4.0
@@ -188,13 +188,14 @@ def stays_nb(bars: Bars, before: int, suspect: int, after: int, code: int) -> bo
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def repeats_nb(bars: Bars, one: int, other: int) -> bool:
-    """Whether two bars say the same of price and volume."""
+    """Whether two bars say the same of prices, volume and trades."""
     return (
         bars.volume_e8[one] == bars.volume_e8[other]
         and bars.close_e8[one] == bars.close_e8[other]
         and bars.open_e8[one] == bars.open_e8[other]
         and bars.high_e8[one] == bars.high_e8[other]
         and bars.low_e8[one] == bars.low_e8[other]
+        and bars.trades[one] == bars.trades[other]
     )
 
 
@@ -234,12 +235,13 @@ def price_rule_nb(
         return JUMP, abs(close_ratio - 1.0)
     # Over a hole of n bars a market moves about sqrt(n) times as far.
     span = math.sqrt(max(1.0, (bars.open_time_ms[row] - bars.open_time_ms[last]) / interval_ms))
+    # A market that really moves far trades more than usual while it does.
+    is_quiet = bars.volume_e8[row] < limits.quiet_volume * median_nb(memory, VOLUME)
     if abs(close_ratio - 1.0) >= limits.spike_move:
         score = hampel_nb(memory, RETURN, math.log(close_ratio), tick, limits) / span
         if score >= limits.spike_k:
             return SPIKE, score
-        # A market that really moves trades more than usual while it does.
-        if score >= limits.quiet_k and bars.volume_e8[row] < limits.quiet_volume * median_nb(memory, VOLUME):
+        if is_quiet and score >= limits.quiet_k:
             return QUIET_SPIKE, score
     if abs(open_ratio - 1.0) >= limits.gap_move:
         score = hampel_nb(memory, GAP, math.log(open_ratio), tick, limits) / span
@@ -248,7 +250,7 @@ def price_rule_nb(
     reach = reach_nb(bars, row)
     if reach >= limits.wick_move:
         score = hampel_nb(memory, REACH, reach, tick, limits)
-        if score >= limits.wick_k:
+        if reach > limits.jump_move or (is_quiet and score >= limits.wick_k):
             return WICK, score
     return 0, 0.0
 
