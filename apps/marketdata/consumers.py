@@ -9,9 +9,11 @@ import asyncio
 import logging
 import random
 import time
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
@@ -33,6 +35,10 @@ class PricesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     """WS /ws/prices/?symbols=BTCUSDT,ETHUSDT."""
 
     channel_layer_alias = "none"  # prices never travel through a channel layer, which would drop the newest
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels would first look after database connections, in a thread, at each acknowledgement. None is held.
+        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         self.client: PriceClient | None = None
