@@ -140,7 +140,7 @@ def _rulings(block: _Block) -> list[_Ruling]:
         fate = _fate(block, is_kept=suspicion.is_kept)
         finding = block.finding(candle, suspicion.reason.value, suspicion.detail, suspicion.score)
         rulings.append(_Ruling(candle, fate, finding))
-    return rulings
+    return sorted(rulings, key=lambda ruling: ruling.candle[0])
 
 
 def _fate(block: _Block, *, is_kept: bool) -> _Fate:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import transaction
 
 from apps.engine.errors import Conflict, InvalidInput
-from apps.engine.quality import keeps_the_move
+from apps.engine.quality import MOVES, BarFault, borne_out
 from apps.marketdata import quarantine
 from apps.marketdata.models import Quarantine
 from apps.marketdata.quality_gate import BORNE_OUT
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from apps.marketdata.sync import BarStore
 
 FITS_NOW = "it fits the bars before it, now that they are known"
-MOVES = frozenset({"jump", "spike", "open_gap"})  # reasons to which the next close can speak
 FOLLOWERS = 1_000
 
 
@@ -95,15 +94,15 @@ def release(
 
 
 def release_kept(*, symbol: str, interval: str, ts_ms: int, store: BarStore | None = None) -> Released:
-    """Confirm the held moves of a series that the next bar keeps: the second word that bars alone can give."""
+    """Confirm the held moves of a series that the next bar bears out: the second word that bars alone can give."""
     opens: list[int] = []
     with transaction.atomic():
         judge = judge_of(symbol, interval)
-        rows = quarantine.pending(symbol, interval).filter(reason__in=MOVES).select_for_update()
-        for row_id in list(rows.values_list("pk", flat=True)):
-            row = Quarantine.objects.get(pk=row_id)
-            candle = quarantine.candle_of(row)
-            if row.status == Quarantine.PENDING and candle is not None and _is_kept(judge, candle):
+        waiting = quarantine.pending(symbol, interval).filter(reason__in=[reason.value for reason in MOVES])
+        for row_id in list(waiting.values_list("pk", flat=True)):
+            row = Quarantine.objects.select_for_update().get(pk=row_id)
+            candle = _kept_candle(judge, row)
+            if candle is not None:
                 opens += release(row, candle, actor=quarantine.ACTOR, ts_ms=ts_ms, why=BORNE_OUT, store=store).opens
     return Released(symbol, interval, tuple(opens))
 
@@ -136,9 +135,19 @@ def _followers(row: Quarantine, judge: Judge, ts_ms: int) -> list[Quarantine]:
     return [follower for follower, candle in held if candle is not None and judge.is_whole(candle, ts_ms)]
 
 
-def _is_kept(judge: Judge, candle: Candle) -> bool:
+def _kept_candle(judge: Judge, row: Quarantine) -> Candle | None:
+    """The candle of a row that still waits, when the bar stored after it bears it out."""
+    candle = quarantine.candle_of(row)
+    if candle is None or row.status != Quarantine.PENDING:
+        return None  # an earlier release of the same call has taken this one along
     before = judge.history_before(candle[0])[-1:]
     after = stored_candle(judge.symbol, judge.interval, candle[0] + judge.interval_ms)
-    if not before or after is None or after[1:6] == candle[1:6]:
-        return False
-    return keeps_the_move(before_e8=before[0][4], suspect_e8=candle[4], after_e8=after[4])
+    if not before or after is None:
+        return None
+    is_kept = borne_out(
+        reason=BarFault(row.reason),
+        before_e8=before[0][4],
+        suspect=bars_from_rows([candle]),
+        after=bars_from_rows([after]),
+    )
+    return candle if is_kept else None
