@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from django.db import transaction
 
 from apps.engine.quality import FAULT_TEXT, BarFault, schema_faults
@@ -15,7 +16,7 @@ from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.models import Quarantine
 from apps.marketdata.quality_judge import judge_of
 from apps.marketdata.quarantine import STREAM, STRICT, Candle, Finding, Note
-from apps.marketdata.selectors import bars_from_rows, bars_load
+from apps.marketdata.selectors import bars_load
 from apps.marketdata.services import NOTHING_STORED, StoreResult
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ class Admitted(NamedTuple):
 
 
 class _Fate(Enum):
-    """What is done with one bar: stored or not, and the row about it."""
+    """What is done with a bar that does not simply pass: stored or not, and the row about it."""
 
-    PASS = "stored, no row"
     NOTE = "stored, a noted row"
     BORNE_OUT = "stored, a row that is confirmed at once"
     HOLD = "not stored, a pending row"
@@ -47,12 +47,20 @@ class _Fate(Enum):
         return self not in {_Fate.HOLD, _Fate.REFUSE}
 
 
+class _Ruling(NamedTuple):
+    """What is done with one bar that does not simply pass."""
+
+    candle: Candle
+    fate: _Fate
+    finding: Finding | None = None
+
+
 class _Block(NamedTuple):
     """A block of bars, where it came from, what is stored of its window and what is known of its bad candles."""
 
     symbol: str
     interval: str
-    candles: list[Candle]
+    bars: Bars
     source: str
     origin: str
     ts_ms: int
@@ -61,17 +69,14 @@ class _Block(NamedTuple):
     stored: Mapping[int, Candle]
     seen: Mapping[Candle, str]
 
-    def finding(self, candle: Candle, reason: str, detail: str, score: float | None = None) -> Finding:
+    def candle(self, row: int) -> Candle:
+        return tuple(int(column[row]) for column in self.bars)
+
+    def ruling(self, row: int, fate: _Fate, reason: str, detail: str, score: float | None = None) -> _Ruling:
+        candle = self.candle(row)
         raw = self.raw.get(candle[0]) or quarantine.candle_text(candle)
-        return Finding(
-            *(self.symbol, self.interval, candle[0], reason, detail, raw, self.origin, self.source, candle, score)
-        )
-
-
-class _Ruling(NamedTuple):
-    candle: Candle
-    fate: _Fate
-    finding: Finding | None = None
+        where, whence = (self.symbol, self.interval), (self.origin, self.source)
+        return _Ruling(candle, fate, Finding(*where, candle[0], reason, detail, raw, *whence, candle, score))
 
 
 @transaction.atomic
@@ -98,49 +103,50 @@ def bars_admit(
     first_ms, last_ms = int(bars.open_time_ms.min()), int(bars.open_time_ms.max())
     known = bars_load(symbol, interval, start_ms=first_ms, end_ms=last_ms + 1, folded_only=False)
     block = _Block(
-        *(symbol, interval, quarantine.candles_of(bars), source, origin, ts_ms, quarantine.quality_mode(), raw or {}),
+        *(symbol, interval, bars, source, origin, ts_ms, quarantine.quality_mode(), raw or {}),
         stored={candle[0]: candle for candle in quarantine.candles_of(known)},
         seen=quarantine.statuses_between(symbol, interval, first_ms, last_ms),
     )
     return _admit(block, _rulings(block), store)
 
 
-def _admit(block: _Block, rulings: Sequence[_Ruling], store: BarStore) -> Admitted:
+def _admit(block: _Block, rulings: Mapping[int, _Ruling], store: BarStore) -> Admitted:
     """Store what passed, then write rows, counters and records."""
-    passed = [ruling.candle for ruling in rulings if ruling.fate.is_stored]
-    stored = _store(block, passed, store)
-    here = {candle[0]: candle for candle in passed} | dict(block.stored)
+    barred = {row: ruling.candle[0] for row, ruling in rulings.items() if not ruling.fate.is_stored}
+    passed = _without(block.bars, barred)
+    told = {"symbol": block.symbol, "interval": block.interval, "ts_ms": block.ts_ms}
+    stored = store(bars=passed, source=block.source, **told) if passed.n else NOTHING_STORED
+    here = _here(block, passed) if rulings or block.seen else {}
     notes = _record(block, rulings, {_Fate.HOLD, _Fate.BORNE_OUT}, Quarantine.PENDING)
     notes += _record(block, rulings, {_Fate.NOTE}, Quarantine.NOTED)
-    why = {ruling.candle[0]: BORNE_OUT for ruling in rulings if ruling.fate is _Fate.BORNE_OUT}
-    notes += quarantine.settle_stored(
-        symbol=block.symbol, interval=block.interval, stored=here, ts_ms=block.ts_ms, why=why
-    )
+    why = {ruling.candle[0]: BORNE_OUT for ruling in rulings.values() if ruling.fate is _Fate.BORNE_OUT}
+    notes += quarantine.settle_stored(stored=here, why=why, **told)
     _count(block, rulings)
     quarantine.notes_write(notes)
-    held = {ruling.candle[0] for ruling in rulings if not ruling.fate.is_stored} - here.keys()
-    noted = [ruling.candle[0] for ruling in rulings if ruling.fate is _Fate.NOTE]
-    return Admitted(stored, tuple(sorted(held)), tuple(noted))
+    noted = [ruling.candle[0] for ruling in rulings.values() if ruling.fate is _Fate.NOTE]
+    return Admitted(stored, tuple(sorted(set(barred.values()) - here.keys())), tuple(sorted(noted)))
 
 
-def _rulings(block: _Block) -> list[_Ruling]:
-    """What is to be done with each bar of the block."""
-    faults = _faults(block)
-    held = [_Ruling(block.candles[row], _Fate.HOLD, finding) for row, finding in faults.items()]
-    whole = [candle for row, candle in enumerate(block.candles) if row not in faults]
-    refused = [candle for candle in whole if block.seen.get(candle) == Quarantine.DISCARDED]
-    asked = [candle for candle in whole if candle not in refused] if refused else whole
-    suspects = judge_of(block.symbol, block.interval).suspicions(asked, block.stored)
-    rulings = held + [_Ruling(candle, _Fate.REFUSE) for candle in refused]
-    for candle in asked:
-        suspicion = suspects.get(candle[0])
-        if suspicion is None:
-            rulings.append(_Ruling(candle, _Fate.PASS))
-            continue
-        fate = _fate(block, is_kept=suspicion.is_kept)
-        finding = block.finding(candle, suspicion.reason.value, suspicion.detail, suspicion.score)
-        rulings.append(_Ruling(candle, fate, finding))
-    return sorted(rulings, key=lambda ruling: ruling.candle[0])
+def _here(block: _Block, passed: Bars) -> dict[int, Candle]:
+    """The bars that are stored now in the window of the block; what was stored first stays."""
+    return {candle[0]: candle for candle in quarantine.candles_of(passed)} | dict(block.stored)
+
+
+def _rulings(block: _Block) -> dict[int, _Ruling]:
+    """What is to be done with the bars that do not simply pass, by row."""
+    rulings = {
+        row: block.ruling(row, _Fate.HOLD, reason.value, FAULT_TEXT[reason]) for row, reason in _faults(block).items()
+    }
+    if Quarantine.DISCARDED in block.seen.values():
+        for row in range(block.bars.n):
+            if row not in rulings and block.seen.get(block.candle(row)) == Quarantine.DISCARDED:
+                rulings[row] = _Ruling(block.candle(row), _Fate.REFUSE)
+    rows = [row for row in range(block.bars.n) if row not in rulings]
+    asked = _without(block.bars, rulings)
+    for suspicion in judge_of(block.symbol, block.interval).suspicions(asked, block.stored):
+        row, fate = rows[suspicion.row], _fate(block, is_kept=suspicion.is_kept)
+        rulings[row] = block.ruling(row, fate, suspicion.reason.value, suspicion.detail, suspicion.score)
+    return dict(sorted(rulings.items()))
 
 
 def _fate(block: _Block, *, is_kept: bool) -> _Fate:
@@ -150,45 +156,44 @@ def _fate(block: _Block, *, is_kept: bool) -> _Fate:
     return _Fate.HOLD if block.mode == STRICT else _Fate.NOTE
 
 
-def _faults(block: _Block) -> dict[int, Finding]:
+def _faults(block: _Block) -> dict[int, BarFault]:
     """What breaks a rule of shape. A bar with an impossible time does not put those after it out of order."""
     length = interval_ms(block.interval)
 
-    def broken(rows: Sequence[int]) -> dict[int, BarFault]:
-        bars = bars_from_rows(block.candles[row] for row in rows)
-        return {rows[fault.row]: fault.reason for fault in schema_faults(bars, interval_ms=length, now_ms=block.ts_ms)}
+    def broken(skipped: Collection[int]) -> dict[int, BarFault]:
+        rows = [row for row in range(block.bars.n) if row not in skipped]
+        faults = schema_faults(_without(block.bars, skipped), interval_ms=length, now_ms=block.ts_ms)
+        return {rows[fault.row]: fault.reason for fault in faults}
 
-    everything = range(len(block.candles))
-    alone = {row: reason for row, reason in broken(everything).items() if reason not in _ORDER}
-    among_others = broken([row for row in everything if row not in alone])
-    return {
-        row: block.finding(block.candles[row], reason.value, FAULT_TEXT[reason])
-        for row, reason in sorted({**alone, **among_others}.items())
-    }
+    found = broken(())
+    alone = {row: reason for row, reason in found.items() if reason not in _ORDER}
+    return found if not alone else {**alone, **broken(alone)}
 
 
-def _store(block: _Block, candles: Sequence[Candle], store: BarStore) -> StoreResult:
-    if not candles:
-        return NOTHING_STORED
-    bars, ts_ms = bars_from_rows(candles), block.ts_ms
-    return store(symbol=block.symbol, interval=block.interval, bars=bars, source=block.source, ts_ms=ts_ms)
+def _without(bars: Bars, rows: Collection[int]) -> Bars:
+    if not rows:
+        return bars
+    keep = np.ones(bars.n, dtype=np.bool_)
+    keep[list(rows)] = False
+    return Bars(*(np.ascontiguousarray(column[keep]) for column in bars))
 
 
-def _record(block: _Block, rulings: Sequence[_Ruling], fates: Collection[_Fate], status: str) -> list[Note]:
+def _record(block: _Block, rulings: Mapping[int, _Ruling], fates: Collection[_Fate], status: str) -> list[Note]:
     news = [
         ruling.finding
-        for ruling in rulings
+        for ruling in rulings.values()
         if ruling.finding is not None and ruling.fate in fates and ruling.candle not in block.seen
     ]
     return quarantine.findings_record(findings=news, mode=block.mode, status=status, ts_ms=block.ts_ms)
 
 
-def _count(block: _Block, rulings: Sequence[_Ruling]) -> None:
+def _count(block: _Block, rulings: Mapping[int, _Ruling]) -> None:
     """Count each candle once: those stored before, or written down as bad before, have been counted."""
-    news = [
-        ruling
-        for ruling in rulings
-        if ruling.candle not in block.seen and (ruling.finding is not None or ruling.candle[0] not in block.stored)
-    ]
-    accepted = sum(ruling.fate in {_Fate.PASS, _Fate.NOTE} for ruling in news)
-    quarantine.count_judged(symbol=block.symbol, interval=block.interval, checked=len(news), accepted=accepted)
+    odd = [ruling for ruling in rulings.values() if ruling.finding is not None and ruling.candle not in block.seen]
+    rest = _without(block.bars, rulings)
+    plain = rest.n
+    if block.stored or block.seen:
+        candles = quarantine.candles_of(rest)
+        plain = sum(candle[0] not in block.stored and candle not in block.seen for candle in candles)
+    accepted = plain + sum(ruling.fate is _Fate.NOTE for ruling in odd)
+    quarantine.count_judged(symbol=block.symbol, interval=block.interval, checked=plain + len(odd), accepted=accepted)

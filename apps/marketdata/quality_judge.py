@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from apps.engine.errors import UnknownName
 from apps.engine.quality import Suspicion, schema_faults, suspicions
-from apps.marketdata import quarantine, selectors
+from apps.engine.values import Bars
+from apps.marketdata import selectors
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.quarantine import Candle
 from apps.marketdata.selectors import bars_from_rows, bars_load
@@ -32,32 +36,29 @@ class Judge(NamedTuple):
 
     def suspicion(self, candle: Candle) -> Suspicion | None:
         """Why a whole candle is suspect after the bars stored before it; None when it is not."""
-        found = self._suspicions([candle], self.history_before(candle[0]))
+        found = self.suspicions(bars_from_rows([candle]), {})
         return found[0] if found else None
 
-    def suspicions(self, candles: Sequence[Candle], stored: Mapping[int, Candle]) -> dict[int, Suspicion]:
-        """The suspects by open time among candles in order of time; those stored already are only looked back on."""
-        accepted = self.history_before(candles[0][0]) if candles else []
-        suspects: dict[int, Suspicion] = {}
-        for run in _runs(candles, stored):
-            if run[0][0] in stored:
-                accepted += [stored[candle[0]] for candle in run]
+    def suspicions(self, bars: Bars, stored: Mapping[int, Candle]) -> list[Suspicion]:
+        """The suspects among bars in order of time. Where a bar is stored, that one is looked back on, not judged."""
+        if not bars.n:
+            return []
+        history = self.history_before(int(bars.open_time_ms[0]))
+        found: list[Suspicion] = []
+        for first, end, is_stored in _stretches(bars, stored):
+            stretch = bars.slice(first, end)
+            if is_stored:
+                here = bars_from_rows(stored[opened] for opened in stretch.open_time_ms.tolist())
+                history = _last(history, here)
                 continue
-            found = self._suspicions(run, accepted[-N_HISTORY:])
-            suspects.update({run[entry.row][0]: entry for entry in found})
-            doubted = {entry.row for entry in found if not entry.is_kept}
-            accepted += [candle for row, candle in enumerate(run) if row not in doubted]
-        return suspects
+            suspects = suspicions(stretch, history, tick_e8=self.tick_e8, interval_ms=self.interval_ms)
+            found += [suspect._replace(row=first + suspect.row) for suspect in suspects]
+            history = _last(history, _believed(stretch, suspects))
+        return found
 
-    def history_before(self, open_time_ms: int) -> list[Candle]:
+    def history_before(self, open_time_ms: int) -> Bars:
         """The last accepted bars that open before a time, oldest first."""
-        bars = bars_load(self.symbol, self.interval, end_ms=open_time_ms, limit=N_HISTORY, folded_only=False)
-        return quarantine.candles_of(bars)
-
-    def _suspicions(self, candles: Sequence[Candle], history: Sequence[Candle]) -> list[Suspicion]:
-        return suspicions(
-            bars_from_rows(candles), bars_from_rows(history), tick_e8=self.tick_e8, interval_ms=self.interval_ms
-        )
+        return bars_load(self.symbol, self.interval, end_ms=open_time_ms, limit=N_HISTORY, folded_only=False)
 
 
 def judge_of(symbol: str, interval: str) -> Judge:
@@ -68,12 +69,21 @@ def judge_of(symbol: str, interval: str) -> Judge:
         return Judge(symbol, interval, 1)
 
 
-def _runs(candles: Sequence[Candle], stored: Collection[int]) -> list[list[Candle]]:
-    """Split into stretches that are stored already and stretches that are not."""
-    runs: list[list[Candle]] = []
-    for candle in candles:
-        if runs and (runs[-1][-1][0] in stored) == (candle[0] in stored):
-            runs[-1].append(candle)
-        else:
-            runs.append([candle])
-    return runs
+def _stretches(bars: Bars, stored: Collection[int]) -> list[tuple[int, int, bool]]:
+    """Stretches (first row, end row, is stored) of bars that are all stored already or all not."""
+    if not stored:
+        return [(0, bars.n, False)]
+    known = np.isin(bars.open_time_ms, np.fromiter(stored, dtype=np.int64, count=len(stored)))
+    edges = [0, *(np.flatnonzero(np.diff(known)) + 1).tolist(), bars.n]
+    return [(first, end, bool(known[first])) for first, end in itertools.pairwise(edges)]
+
+
+def _believed(bars: Bars, suspects: Sequence[Suspicion]) -> Bars:
+    doubted = [suspect.row for suspect in suspects if not suspect.is_kept]
+    return Bars(*(np.delete(column, doubted) for column in bars)) if doubted else bars
+
+
+def _last(history: Bars, bars: Bars) -> Bars:
+    """The newest bars of both that are enough to judge by."""
+    both = Bars(*(np.concatenate(pair) for pair in zip(history, bars, strict=True)))
+    return both.slice(max(0, both.n - N_HISTORY), both.n)

@@ -140,13 +140,13 @@ def _kept_candle(judge: Judge, row: Quarantine) -> Candle | None:
     candle = quarantine.candle_of(row)
     if candle is None or row.status != Quarantine.PENDING:
         return None  # an earlier release of the same call has taken this one along
-    before = judge.history_before(candle[0])[-1:]
+    before = judge.history_before(candle[0])
     after = stored_candle(judge.symbol, judge.interval, candle[0] + judge.interval_ms)
-    if not before or after is None:
+    if not before.n or after is None:
         return None
     is_kept = borne_out(
         reason=BarFault(row.reason),
-        before_e8=before[0][4],
+        before_e8=int(before.close_e8[-1]),
         suspect=bars_from_rows([candle]),
         after=bars_from_rows([after]),
     )

@@ -167,6 +167,12 @@ def test_what_is_stored_is_not_judged_again_and_stays_as_first_observed() -> Non
     assert MARKET[135] in stored() and Quarantine.objects.count() == 0 and counts() == (145, 145)
 
 
+def test_later_bars_are_judged_by_what_is_stored_not_by_what_came_instead_of_it() -> None:
+    admit(MARKET[:140])
+    admitted = admit([times(MARKET[139], 1.3), *MARKET[140:145]])
+    assert (admitted.stored.conflicting, admitted.stored.inserted, admitted.held) == (1, 5, ())
+
+
 def test_a_hole_is_judged_by_the_bars_around_it() -> None:
     admit([*MARKET[:130], *MARKET[135:140]])
     bad = spiked(MARKET[132], 0.9)
