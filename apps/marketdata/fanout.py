@@ -25,6 +25,7 @@ from apps.marketdata.price_client import FAILED, PriceClient
 from apps.marketdata.wire import frame_of, stamp, status_message
 
 FRAME_GAP_S = 0.1
+HEARTBEAT_S = 10.0  # a quiet market must not look like a dead connection
 IDLE_S = 1.0  # how long a beat waits for news before it looks after silent browsers
 INBOX_LIMIT = 1_000
 BREATH = 50  # browsers written to before the event loop gets a turn, which also lets the sockets send
@@ -44,6 +45,7 @@ class Fanout:
         self._inbox = _Inbox()
         self._changes = Changes(view)
         self._status: dict[str, Any] = {}
+        self._status_told_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -64,7 +66,7 @@ class Fanout:
             self._hub.join(self)
         self._clients[client] = None
         if self._task is None or self._task.done():
-            self._status = status_message(self._view)
+            self._status, self._status_told_at = status_message(self._view), time.monotonic()
             self._task = asyncio.ensure_future(self._run())
         self._bell.ring()
 
@@ -94,7 +96,8 @@ class Fanout:
     def _next_beat(self) -> Beat:
         messages, n_lost = self._inbox.take()
         status, self._status = self._status, status_message(self._view)
-        if status != self._status:
+        if status != self._status or time.monotonic() - self._status_told_at >= HEARTBEAT_S:
+            self._status_told_at = time.monotonic()
             messages.append({"type": "status", "ts": stamp(self._view), **self._status})
         return Beat(self._view, self._changes, self._status, [frame_of(message) for message in messages], n_lost)
 

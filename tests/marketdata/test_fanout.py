@@ -212,6 +212,15 @@ async def test_what_was_lost_shows_as_a_gap_in_the_numbers(stage: Any, monkeypat
     assert not screen.client.is_behind
 
 
+async def test_a_quiet_market_is_heard_all_the_same(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(fanout, "IDLE_S", 0.02)
+    screen = stage().seat()
+    await asyncio.sleep(0.45)
+    assert screen.kinds[0] == "snapshot" and 3 <= len(screen.frames[1:]) <= 4
+    assert set(screen.kinds[1:]) == {"status"}
+
+
 async def test_the_time_that_writing_takes_is_not_added_to_the_pace(
     stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
