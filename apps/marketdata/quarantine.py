@@ -82,10 +82,11 @@ def candles_of(bars: Bars) -> list[Candle]:
 def unreadable_hold(
     *, symbol: str, interval: str, open_time_ms: int | None, raw: str, detail: str, origin: str, source: str, ts_ms: int
 ) -> None:
-    """A payload that should have been a closed candle and cannot be read: a pending row."""
+    """A payload that should have been a closed candle and cannot be read. It waits when it tells at least which bar."""
     symbol_ensure(name=symbol)
     finding = Finding(symbol, interval, open_time_ms, UNREADABLE, detail, raw, origin, source)
-    notes_write(findings_record(findings=[finding], mode=quality_mode(), status=Quarantine.PENDING, ts_ms=ts_ms))
+    status = Quarantine.NOTED if open_time_ms is None else Quarantine.PENDING
+    notes_write(findings_record(findings=[finding], mode=quality_mode(), status=status, ts_ms=ts_ms))
 
 
 @transaction.atomic

@@ -224,6 +224,12 @@ def test_an_unreadable_payload_is_kept_as_it_came() -> None:
     assert quarantine.candle_of(row) is None and kinds() == ["marketdata.quarantine.found"]
 
 
+def test_what_does_not_even_tell_its_bar_holds_nothing_and_is_only_noted() -> None:
+    told = {"symbol": "BTCUSDT", "interval": "1m", "origin": "stream", "source": "test", "ts_ms": FAR}
+    quarantine.unreadable_hold(open_time_ms=None, raw="<html>", detail="no JSON", **told)
+    assert Quarantine.objects.get().status == "noted"
+
+
 def test_a_later_value_of_a_stored_bar_is_noted_beside_it() -> None:
     admit(MARKET[:2])
     newer = times(MARKET[1], 1.001)

@@ -156,7 +156,8 @@ class ExchangeClient:
 
     async def kline(self, symbol: str, interval: str, open_time_ms: int) -> Bars | None:
         """The closed bar that opens at a time; None when the exchange has none. Raises DataError for no bar."""
-        if open_time_ms < 0 or await self.time() < open_time_ms + interval_ms(interval):
+        length = interval_ms(interval)
+        if open_time_ms < 0 or open_time_ms % length or await self.time() < open_time_ms + length:
             return None
         rows = await self._get(
             self.klines_path, weight=2, symbol=symbol, interval=interval, startTime=open_time_ms, limit=1
