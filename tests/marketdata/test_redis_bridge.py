@@ -126,6 +126,23 @@ async def test_prices_are_conflated_and_bars_come_at_once(url: str) -> None:
     await pair.end()
 
 
+async def test_a_doubt_about_a_symbol_is_known_to_whoever_hears_of_its_bars(url: str) -> None:
+    pair = Pair()
+    pair.start(url)
+    pair.price(1)
+    await until(lambda: pair.other.quote("AAA") is not None)
+    seen: list[bool] = []
+    pair.other.on_bar_closed(lambda symbol, at: seen.append(pair.other.is_unconfirmed(symbol)))
+    for is_unconfirmed in (True, False, True):
+        pair.owner.set_unconfirmed("AAA", is_unconfirmed)
+        pair.owner.announce_bar("AAA", T0)
+        await until(lambda expected=is_unconfirmed: seen[-1:] == [expected], 1.0)
+    late = MarketView(symbols=["AAA"])
+    pair.tasks.append(asyncio.ensure_future(run_subscriber(late, pair.stop, url=url, hub=Hub(), origin="c")))
+    await until(lambda: late.is_unconfirmed("AAA"), 3.0)
+    await pair.end()
+
+
 async def test_messages_to_browsers_reach_the_clients_of_every_process_once(url: str) -> None:
     pair = Pair()
     screens = [Screen(), Screen()]
