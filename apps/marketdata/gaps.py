@@ -89,14 +89,15 @@ async def gaps_backfill(
     *,
     store: BarStore,
     now_ms: int,
+    due_only: bool = True,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> int:
-    """Ask the exchange once for every open gap that is due at `now_ms`. Returns how many bars came.
+    """Ask the exchange once for every open gap, or every one that is due at `now_ms`. Returns how many bars came.
 
     An exchange that does not answer has not said that it lacks the bars: only an answer without them counts as a try.
     """
     came = 0
-    for gap in await database_sync_to_async(gaps_due)(symbol, interval, now_ms):
+    for gap in await database_sync_to_async(gaps_open)(symbol, interval, now_ms if due_only else None):
         try:
             report = await sync_bars(client, symbol, interval, start_ms=gap.first_ms, end_ms=gap.end_ms, store=store)
         except (Unavailable, DataError) as error:
@@ -108,9 +109,11 @@ async def gaps_backfill(
     return came
 
 
-def gaps_due(symbol: str, interval: str, now_ms: int) -> list[GapSpan]:
-    """Open gaps whose next try is due, oldest first."""
-    rows = Gap.objects.filter(symbol_id=symbol, interval=interval, state=Gap.OPEN, next_try_ts_ms__lte=now_ms)
+def gaps_open(symbol: str, interval: str, due_ms: int | None = None) -> list[GapSpan]:
+    """Open gaps, oldest first; with `due_ms` those whose next try is due by then."""
+    rows = Gap.objects.filter(symbol_id=symbol, interval=interval, state=Gap.OPEN)
+    if due_ms is not None:
+        rows = rows.filter(next_try_ts_ms__lte=due_ms)
     return [_span(row) for row in rows.order_by("first_ms")]
 
 

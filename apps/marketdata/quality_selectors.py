@@ -16,14 +16,6 @@ RAW_SHOWN = 1_000
 _PRICES = ("open", "high", "low", "close", "volume")
 
 
-class Held(NamedTuple):
-    """A candle of a window that was not believed, and what became of it."""
-
-    open_time_ms: int
-    reason: str
-    status: str
-
-
 class Waiting(NamedTuple):
     """The candles that have no verdict: how many, how many of them were alerted, and since when the oldest waits."""
 
@@ -69,14 +61,6 @@ def waiting() -> Waiting:
 def quarantine_latest(limit: int) -> list[dict[str, Any]]:
     """The quarantined candles, newest first."""
     return [_entry(row) for row in Quarantine.objects.order_by("-id")[:limit]]
-
-
-def quarantine_between(symbol: str, interval: str, start_ms: int, end_ms: int) -> list[Held]:
-    """The candles with start_ms <= open < end_ms that were not believed, oldest first."""
-    rows = Quarantine.objects.filter(
-        symbol_id=symbol, interval=interval, open_time_ms__gte=start_ms, open_time_ms__lt=end_ms
-    )
-    return [Held(*row) for row in rows.order_by("open_time_ms", "id").values_list(*Held._fields)]
 
 
 def quarantine_recent(limit: int) -> list[dict[str, Any]]:

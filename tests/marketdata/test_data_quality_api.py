@@ -12,7 +12,7 @@ from django.urls import reverse
 from apps.accounts.models import User
 from apps.accounts.services import user_create
 from apps.audit.selectors import audit_latest
-from apps.marketdata import cards, health, metrics, quality_selectors
+from apps.marketdata import cards, health, metrics, selectors
 from apps.marketdata.market import MarketView
 from apps.marketdata.models import Bar, Quarantine
 from apps.marketdata.quality_gate import bars_admit
@@ -112,9 +112,9 @@ def test_health_and_page_say_when_a_candle_waits_too_long(client: Client) -> Non
 
 
 def test_a_backtest_can_ask_what_of_its_window_was_not_believed(client: Client) -> None:
-    found = quality_selectors.quarantine_between("BTCUSDT", "1m", MARKET[130][0], MARKET[131][0])
+    found = selectors.quarantine_between("BTCUSDT", "1m", MARKET[130][0], MARKET[131][0])
     assert found == [(SPIKE[0], "spike", "pending")]
-    assert quality_selectors.quarantine_between("BTCUSDT", "5m", 0, NOW) == []
+    assert selectors.quarantine_between("BTCUSDT", "5m", 0, NOW) == []
 
 
 def judge(settings: Any, role: Role) -> Client:

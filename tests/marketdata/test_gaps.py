@@ -200,7 +200,7 @@ def test_a_bar_in_quarantine_is_held_and_not_asked_for(desk_db: Path) -> None:
     hold(2)
     reconcile(5)
     assert ledger() == [(2, 3, "held"), (3, 4, "open")]
-    assert [gap.n_bars for gap in gaps.gaps_due(SYMBOL, "1m", LATER)] == [1]
+    assert [gap.n_bars for gap in gaps.gaps_open(SYMBOL, "1m", LATER)] == [1]
 
 
 def test_a_halt_excuses_only_bars_that_lie_wholly_inside() -> None:
@@ -253,7 +253,7 @@ class Archive:
     async def time(self) -> int:
         return LATER
 
-    async def klines(self, symbol: str, interval: str, *, start_ms: int, end_ms: int) -> Iterator[Bars]:
+    async def klines(self, symbol: str, interval: str, *, start_ms: int, end_ms: int, **more: object) -> Iterator[Bars]:
         self.n_asked += 1
         if self.down:
             raise Unavailable("down")
