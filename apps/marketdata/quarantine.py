@@ -202,10 +202,10 @@ def _first(finding: Finding, mode: str, status: str, ts_ms: int) -> dict[str, An
     is_known = finding.score is not None and math.isfinite(finding.score)
     return {
         "score": finding.score if is_known else None,
-        "detail": finding.detail[:240],
+        "detail": _storable(finding.detail)[:240],
         "origin": finding.origin,
         "source": finding.source,
-        "raw": finding.raw.replace("\x00", "\\u0000")[:RAW_LIMIT],
+        "raw": _storable(finding.raw)[:RAW_LIMIT],
         "mode": mode,
         "status": status,
         "replacement": "",
@@ -222,7 +222,7 @@ def note_of(row: Quarantine, event: str, actor: str, ts_ms: int, **more: Any) ->
     told = {
         "symbol": row.symbol_id,
         "interval": row.interval,
-        "openTimeMs": row.open_time_ms,
+        "openTimeMs": _exact(row.open_time_ms),
         "reason": row.reason,
         "score": None if row.score is None else row.score.hex(),
         "detail": row.detail,
@@ -235,6 +235,16 @@ def note_of(row: Quarantine, event: str, actor: str, ts_ms: int, **more: Any) ->
         "replacementHash": row.replacement_hash,
     }
     return Note(f"marketdata.quarantine.{event}", actor, ts_ms, told | more)
+
+
+def _storable(text: str) -> str:
+    """Text that every database takes: no NUL, nothing that is not Unicode."""
+    return text.replace("\x00", "\\u0000").encode("utf-8", "backslashreplace").decode()
+
+
+def _exact(ts_ms: int | None) -> int | str | None:
+    """A time as a record holds it: a number that no reader of JSON rounds, else its digits."""
+    return ts_ms if ts_ms is None or abs(ts_ms) < 2**53 else str(ts_ms)
 
 
 def _sha256(text: str) -> str:

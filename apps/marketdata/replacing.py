@@ -21,6 +21,7 @@ from apps.marketdata.exchange.client import ExchangeClient
 from apps.marketdata.market import MarketView
 from apps.marketdata.models import Quarantine
 from apps.marketdata.quality_judge import judge_of
+from apps.marketdata.quarantine import Note
 from apps.marketdata.releasing import Released
 from apps.marketdata.verdicts import CONFIRM, WAIT, Answer, Verdict, verdict
 
@@ -85,12 +86,10 @@ class Replacer:
 
     async def round(self, now_ms: int) -> None:
         """Ask about what is due, alert about what has waited too long, and tell the view what is unconfirmed."""
-        await self._tell_view(now_ms)
-        due = await database_sync_to_async(suspects_due)(now_ms, _sources(self._client.venue))
+        due = await self._look(now_ms)
         if due:
             await self.resolve_many(due, now_ms)
-        await database_sync_to_async(alerts_raise)(now_ms)
-        await self._tell_view(now_ms)
+            await self._look(now_ms)
 
     async def resolve_many(self, suspects: Iterable[Suspect], now_ms: int) -> list[Verdict]:
         """Ask about these candles now, whatever they wait for, and act on the answers."""
@@ -108,13 +107,19 @@ class Replacer:
             self._view.announce_bar(suspect.symbol, max(released.opens))
         return found
 
-    async def _tell_view(self, now_ms: int) -> None:
-        """Symbols whose newest closed bar is held take no new risk."""
+    async def _look(self, now_ms: int) -> list[Suspect]:
+        """What is due. Symbols whose newest closed bar is held take no new risk from here on."""
         symbols = self._view.symbols()
-        unconfirmed = await database_sync_to_async(quarantine.unconfirmed_symbols)(symbols, now_ms)
+        unconfirmed, due = await database_sync_to_async(_state)(symbols, _sources(self._client.venue), now_ms)
         for symbol in symbols:
             if self._view.is_unconfirmed(symbol) != (symbol in unconfirmed):
                 self._view.set_unconfirmed(symbol, symbol in unconfirmed)
+        return due
+
+
+def _state(symbols: Sequence[str], sources: Sequence[str], now_ms: int) -> tuple[set[str], list[Suspect]]:
+    alerts_raise(now_ms)
+    return quarantine.unconfirmed_symbols(symbols, now_ms), suspects_due(now_ms, sources)
 
 
 def suspects_due(now_ms: int, sources: Sequence[str]) -> list[Suspect]:
@@ -151,21 +156,25 @@ def act_on(
     )
 
 
-@transaction.atomic
 def alerts_raise(now_ms: int) -> int:
     """Say once, loudly and in the audit, that a candle has waited too long for its second word."""
-    waiting = quarantine.pending().filter(alerted_ts_ms__isnull=True, found_ts_ms__lte=now_ms - ALERT_AFTER_MS)
-    notes = []
-    for row in waiting.select_for_update()[:ROUND]:
-        row.alerted_ts_ms = now_ms
-        row.save(update_fields=["alerted_ts_ms"])
-        log.error(
-            "%s %s bar %s has been held for more than %d s (%s): %s",
-            *(row.symbol_id, row.interval, row.open_time_ms, ALERT_AFTER_MS // 1000, row.reason, row.detail),
-        )
-        notes.append(quarantine.note_of(row, "alert", quarantine.ACTOR, now_ms))
-    quarantine.notes_write(notes)
+    overdue = quarantine.pending().filter(alerted_ts_ms__isnull=True, found_ts_ms__lte=now_ms - ALERT_AFTER_MS)
+    if not overdue.exists():
+        return 0  # asked every half second, and a transaction for nothing would hold up the writers
+    with transaction.atomic():
+        notes = [_alert(row, now_ms) for row in overdue.select_for_update()[:ROUND]]
+        quarantine.notes_write(notes)
     return len(notes)
+
+
+def _alert(row: Quarantine, now_ms: int) -> Note:
+    row.alerted_ts_ms = now_ms
+    row.save(update_fields=["alerted_ts_ms"])
+    log.error(
+        "%s %s bar %s has been held for more than %d s (%s): %s",
+        *(row.symbol_id, row.interval, row.open_time_ms, ALERT_AFTER_MS // 1000, row.reason, row.detail),
+    )
+    return quarantine.note_of(row, "alert", quarantine.ACTOR, now_ms)
 
 
 def backoff_ms(attempts: int) -> int:

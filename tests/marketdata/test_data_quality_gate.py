@@ -160,6 +160,20 @@ def test_an_impossible_time_does_not_spoil_the_bars_after_it() -> None:
     assert Quarantine.objects.get().reason == "in_future"
 
 
+def test_text_that_no_database_takes_is_kept_in_another_spelling() -> None:
+    told = {"symbol": "BTCUSDT", "interval": "1m", "origin": "stream", "source": "test", "ts_ms": FAR}
+    quarantine.unreadable_hold(open_time_ms=START, raw="a\ud800b\x00c", detail="\ud800", **told)
+    row = Quarantine.objects.get()
+    assert (row.raw, row.detail) == ("a\\ud800b\\u0000c", "\\ud800")
+
+
+@pytest.mark.parametrize("opened", [2**63 - 1, -(2**63), -MINUTE, START + 1])
+def test_no_time_is_too_strange_to_be_written_down(opened: int) -> None:
+    admitted = admit([MARKET[0], (opened, *MARKET[1][1:]), MARKET[2]])
+    assert (admitted.held, admitted.stored.inserted) == ((opened,), 2)
+    assert Quarantine.objects.get().open_time_ms == opened
+
+
 def test_what_is_stored_is_not_judged_again_and_stays_as_first_observed() -> None:
     admit(MARKET[:140])
     admitted = admit([*MARKET[:135], times(MARKET[135], 2.0), *MARKET[136:145]])
