@@ -63,8 +63,10 @@ class PricesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             self.recheck.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self.client is None:
+            return  # not let in, or on its way out
         acked = acked_seq(text_data)
-        if self.client is None or acked is None or not self.client.acknowledge(acked, time.monotonic()):
+        if acked is None or not self.client.acknowledge(acked, time.monotonic()):
             await self._end(BAD_REQUEST)
 
     async def _recheck_until_gone(self) -> None:
@@ -86,9 +88,10 @@ class PricesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         await self.base_send({"type": "websocket.send", "text": text})
 
     async def _end(self, code: int) -> None:
-        """Close, and write nothing after that."""
+        """Close, and neither write nor listen after that."""
         if self.client is not None:
             self.fanout.leave(self.client)
+            self.client = None
         await self.close(code)
 
 

@@ -15,6 +15,7 @@ BAD_REQUEST, NOT_ALLOWED, NO_ACK, TOO_SLOW, FAILED = 4400, 4401, 4408, 4409, 450
 ACK_WITHIN_S = 15.0
 UNSEEN_FRAMES = 64
 UNSEEN_BYTES = 256 * 1024
+ACKS_PER_S = 10  # a page sends one every few seconds
 TICKS_SHARE = 0.5  # prices stop at half the bytes: they can wait, and must not cost a message its place
 NEVER = -1
 
@@ -37,6 +38,7 @@ class PriceClient:
         self.seq = self.acked = 0
         self._send = send
         self._acked_at_s = now_s
+        self._second, self._n_in_second = 0, 0
         self._unseen: deque[int] = deque()
         self._unseen_bytes = 0
 
@@ -66,8 +68,11 @@ class PriceClient:
         self._unseen.extend([0] * n_frames)
 
     def acknowledge(self, seq: int, now_s: float) -> bool:
-        """The browser has seen everything up to `seq`; False when that cannot be."""
-        if not self.acked <= seq <= self.seq:
+        """The browser has seen everything up to `seq`; False when that cannot be, or is said far too often."""
+        if int(now_s) != self._second:
+            self._second, self._n_in_second = int(now_s), 0
+        self._n_in_second += 1
+        if not self.acked <= seq <= self.seq or self._n_in_second > ACKS_PER_S:
             return False
         for _ in range(seq - self.acked):
             self._unseen_bytes -= self._unseen.popleft()

@@ -185,11 +185,11 @@ def deactivate(session: Any) -> None:
 async def test_a_session_that_ends_takes_its_socket_along(
     view: MarketView, monkeypatch: pytest.MonkeyPatch, end_it: Any
 ) -> None:
-    monkeypatch.setattr(consumers, "RECHECK_S", 0.2)
+    monkeypatch.setattr(consumers, "RECHECK_S", 0.1)
     session = await sync_to_async(log_in)()
     async with opened(cookie_of(session)) as socket:
         await snapshot(socket)
-        assert await socket.receive_nothing(0.5)
+        assert await socket.receive_nothing(0.25)
         await sync_to_async(end_it)(session)
         assert await close_code(socket) == 4401
         assert hub.n_clients == 0
@@ -198,12 +198,12 @@ async def test_a_session_that_ends_takes_its_socket_along(
 async def test_a_token_that_is_revoked_takes_its_socket_along(
     view: MarketView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "RECHECK_S", 0.2)
+    monkeypatch.setattr(consumers, "RECHECK_S", 0.1)
     await sync_to_async(user_create)(username="bob", password="x", role=Role.VIEWER, actor="test", ts_ms=1)
     token = await sync_to_async(token_create)(username="bob", actor="test", ts_ms=1)
     async with opened([HOST, (b"authorization", f"Bearer {token}".encode())]) as socket:
         await snapshot(socket)
-        assert await socket.receive_nothing(0.5)
+        assert await socket.receive_nothing(0.25)
         await sync_to_async(tokens_revoke)(username="bob", actor="test", ts_ms=2)
         assert await close_code(socket) == 4401
 

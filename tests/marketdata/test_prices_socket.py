@@ -161,6 +161,15 @@ async def test_garbage_from_the_client_is_closed_4400(view: MarketView, text: st
         assert await close_code(socket) == 4400
 
 
+async def test_a_flood_of_acknowledgements_is_closed_4400(view: MarketView) -> None:
+    async with opened() as socket:
+        await message(socket)
+        for _ in range(50):
+            await socket.send_to(text_data='{"ack": 1}')
+        assert await close_code(socket) == 4400
+        assert await socket.receive_nothing(0.05)
+
+
 async def test_binary_is_garbage(view: MarketView) -> None:
     async with opened() as socket:
         await socket.send_to(bytes_data=b'{"ack": 0}')
