@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from apps.engine.stream_events import AggTradeEvent, BookTickerEvent, KlineEvent, MarketEvent
 from apps.engine.values import Book
+from apps.marketdata.clock import BELIEVED_AHEAD_MS
 
 KEPT_TRADES = 200
 KEPT_BARS = 5
@@ -44,11 +45,11 @@ class Lane:
             self._best(event.update_id, event.bid_e8, event.ask_e8, now_ms)
         elif isinstance(event, AggTradeEvent):
             self.trades.append(event)
-            self._last(event.price_e8, event.event_ms)
+            self._last(event.price_e8, event.event_ms, now_ms)
         elif isinstance(event, KlineEvent):
             if event.closed:
                 self.closed.append(event)
-            self._last(event.close_e8, event.event_ms)
+            self._last(event.close_e8, event.event_ms, now_ms)
         elif event.bids and event.asks:
             self.book = Book(event.symbol, now_ms, event.update_id, event.bids, event.asks)
             self._best(event.update_id, event.bids[0][0], event.asks[0][0], now_ms)
@@ -74,8 +75,9 @@ class Lane:
         symbol, _, _, last_e8, _, event_ms = self.quote
         self.put(Quote(symbol, bid_e8, ask_e8, last_e8, now_ms, event_ms))
 
-    def _last(self, price_e8: int, event_ms: int) -> None:
+    def _last(self, price_e8: int, event_ms: int, now_ms: int) -> None:
         symbol, bid_e8, ask_e8, _, ts_ms, newest_ms = self.quote
         # A kline repeats the last trade's price, and may do so late: it counts only where it is the newer news.
-        if event_ms >= newest_ms:
+        # A time from the future would pass for fresh until it comes.
+        if newest_ms <= event_ms <= now_ms + BELIEVED_AHEAD_MS:
             self.put(Quote(symbol, bid_e8, ask_e8, price_e8, ts_ms, event_ms))

@@ -105,7 +105,7 @@ async def _subscribe(redis: Redis, view: MarketView, hub: Hub, stop: asyncio.Eve
 
 def _take(view: MarketView, hub: Hub, parts: dict[str, Any]) -> None:
     if "now_ms" in parts:
-        view.clock.observe(parts["now_ms"])
+        view.clock.observe_server(parts["now_ms"])
         view.feed.count_message(view.now_ms())
     for symbol, ts_ms, update_id, bids, asks in parts.get("books", ()):
         view.put_book(Book(symbol, ts_ms, update_id, _pairs(bids), _pairs(asks)))

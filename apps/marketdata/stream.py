@@ -60,7 +60,7 @@ async def run_stream(
     )
 
     async def prepare() -> None:
-        view.clock.observe(await client.time())
+        view.clock.observe_server(await client.time())
         await sync_symbols(client, symbols)
         await sync_history(client, symbols, interval, n_bars=n_history, store=store, progress=progress)
         await writer.resume(symbols)
