@@ -241,7 +241,7 @@ class StreamShell:
     async def _recheck(self, symbols: Sequence[str]) -> None:
         """Ask for the bars that closed while nobody listened."""
         try:
-            self._view.clock.observe(await self._client.time())
+            self._view.clock.observe_server(await self._client.time())
         except (Unavailable, DataError) as error:
             log.warning("price stream: the exchange does not tell its time: %s", error)
         self._writer.recheck(symbols, self._view.now_ms())
