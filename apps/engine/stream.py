@@ -58,7 +58,7 @@ class StreamCore:
         uniform: Callable[[], float],
     ) -> None:
         self.limits = limits
-        self.lanes = Lanes(symbols, interval_ms=interval_ms, backlog=limits.backlog)
+        self.lanes = Lanes(symbols, interval_ms=interval_ms, backlog=limits.backlog, late_ms=limits.late_market_ms)
         self.frames = 0
         self.lost = 0  # live connections that ended before another had taken over
         self.rotations = 0
@@ -245,6 +245,8 @@ class StreamCore:
             self._drop(link, f"no frame for {limits.silence_ms / 1000:g} s", mono_ms)
         elif mono_ms - max(self.lanes.moved_mono_ms, link.opened_ms) > limits.frozen_ms:
             self._drop(link, f"the exchange's time has stood still for {limits.frozen_ms / 1000:g} s", mono_ms)
+        elif mono_ms - max(self.lanes.timely_mono_ms, link.opened_ms) > limits.frozen_ms:
+            self._drop(link, f"everything has come late for {limits.frozen_ms / 1000:g} s", mono_ms)
 
     def _drop(self, link: Link, reason: str, mono_ms: int) -> None:
         self._actions.append(Close(link.conn, reason))

@@ -57,7 +57,8 @@ class StreamLimits(NamedTuple):
 
     stale_after_ms: int = 5_000  # no new risk on a price older than this
     silence_ms: int = 15_000  # no frame at all on a connection
-    frozen_ms: int = 30_000  # frames, but nothing newer in them
+    frozen_ms: int = 30_000  # frames, but nothing newer in them, or nothing that is in time
+    late_market_ms: int = 5_000  # an event that reaches us so long after its own time, in market time, is not in time
     symbol_rest_ms: int = 300_000  # between two reconnects for the sake of one symbol
     connect_ms: int = 20_000  # an attempt that neither succeeds nor fails
     backoff_base_ms: int = 500
@@ -74,6 +75,7 @@ class StreamLimits(NamedTuple):
     beat_ms: int = 1_000  # how often `tick` is wanted
 
     def scaled(self, divisor: int) -> StreamLimits:
-        """The same with every duration divided, for tests that cannot wait; counts and bounds stay."""
-        spans = {name: max(1, getattr(self, name) // divisor) for name in self._fields if name.endswith("_ms")}
+        """The same with every duration of this machine divided, for tests that cannot wait; the rest stays."""
+        names = [name for name in self._fields if name.endswith("_ms") and name != "late_market_ms"]
+        spans = {name: max(1, getattr(self, name) // divisor) for name in names}
         return self._replace(**spans)

@@ -14,7 +14,7 @@ from apps.engine.stream_actions import Gapped
 from apps.engine.stream_events import AggTradeEvent, BookTickerEvent, DepthEvent, KlineEvent, MarketEvent
 
 NEVER = -(2**62)
-KEPT_CLOSED = 4
+KEPT_CLOSED = 64  # a rotation overlaps by half a minute at most, and the shortest bar lasts a second
 
 
 class Drained(NamedTuple):
@@ -55,16 +55,18 @@ class Lane:
 class Lanes:
     """The events of every followed symbol between the reader and whoever drains them."""
 
-    def __init__(self, symbols: Iterable[str], *, interval_ms: int, backlog: int) -> None:
+    def __init__(self, symbols: Iterable[str], *, interval_ms: int, backlog: int, late_ms: int) -> None:
         self._lanes = {symbol: Lane(symbol) for symbol in symbols}
         self._interval_ms = interval_ms
         self._slack_ms = max(60_000, 2 * interval_ms)
+        self._late_ms = late_ms
         self._backlog = backlog
         self._trades: deque[AggTradeEvent] = deque()
         self._bars: deque[KlineEvent] = deque()
         self._dirty: list[Lane] = []
         self._gaps: dict[tuple[str, Literal["trades", "bars"]], tuple[int, int]] = {}
         self.moved_mono_ms = NEVER  # when the exchange's time last moved for any symbol
+        self.timely_mono_ms = NEVER  # when an event last came that was not late
         self.dropped = 0  # no room
         self.conflated = 0  # overtaken by something newer before it was drained
         self.duplicates = 0  # told before
@@ -207,6 +209,8 @@ class Lanes:
         if ts_ms <= 0 or event_ms <= ts_ms + self._slack_ms:
             lane.event_ms = event_ms
             lane.moved_mono_ms = self.moved_mono_ms = mono_ms
+            if event_ms >= ts_ms - self._late_ms:
+                self.timely_mono_ms = mono_ms
 
     def _lose(self, symbol: str, kind: Literal["trades", "bars"], at: int) -> None:
         self.dropped += 1

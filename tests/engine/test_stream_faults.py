@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.stream_world import FAULTS, LIMITS, World
+from tests.support.stream_world import FAULTS, LIMITS, SYMBOLS, World
 
 STORM = 40
 
@@ -50,6 +50,18 @@ def test_each_fault_alone_is_survived(fault: str) -> None:
         world.run(5_000)
     world.recover()
     assert world.core.is_connected
+
+
+def test_a_line_that_is_late_for_good_is_replaced() -> None:
+    world = World(5)
+    world.recover()
+    (line,) = world.lines.values()
+    line.latency_ms = LIMITS.late_market_ms + 1_000
+    world.run(10_000)
+    assert all(world.core.is_stale(symbol, world.mono_ms, world.ts_ms) for symbol in SYMBOLS)
+    world.run(LIMITS.frozen_ms)
+    assert line.conn not in world.lines
+    world.recover()
 
 
 def test_the_budget_of_connections_holds_where_backoff_does_not() -> None:

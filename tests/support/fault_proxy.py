@@ -29,6 +29,10 @@ _GARBAGE = (
     b'{"stream":7,"data":[]}',
     b"\xf0\x9f\xa6\x86 not json at all",
     b"[" * 2_000,
+    # Well-formed, and from the year 2286.
+    b'{"stream":"btcusdt@kline_1m","data":{"e":"kline","E":9999999999999,"s":"BTCUSDT","k":{"t":9999999960000,'
+    b'"T":9999999999999,"s":"BTCUSDT","i":"1m","f":1,"L":1,"o":"1","c":"1","h":"1","l":"1","v":"1","n":1,"x":false,'
+    b'"q":"1","V":"1","Q":"1","B":"0"}}}',
 )
 
 
@@ -112,8 +116,8 @@ class FaultProxy:
         self._tasks.add(task)
         try:
             await self._serve(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # a side left, which is what this proxy is for
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass  # a side left, which is what this proxy is for, or the proxy itself ends
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
