@@ -44,6 +44,7 @@ class SpikeLimits(NamedTuple):
     wick_k: float = 10.0
     wick_move: float = 0.03
     trade_size_tens: float = 2.0
+    counted_volume_tens: float = 1.5
     volume_tens: float = 4.0
     price_unit_slack: float = 0.1
 
@@ -257,15 +258,26 @@ def price_rule_nb(
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def unit_rule_nb(bars: Bars, row: int, limits: SpikeLimits, memory: Memory) -> tuple[int, float]:
-    """Volume per trade in powers of ten above or below what is usual; the mere volume where trades are not counted."""
-    which, size, limit = VOLUME, float(bars.volume_e8[row]), limits.volume_tens
-    if bars.trades[row] > 0:
-        which, size, limit = SIZE, size / bars.trades[row], limits.trade_size_tens
-    if size == 0.0 or memory.heads[which * WINDOW_INTS + 1] < limits.min_samples:
+    """Volume in powers of ten above or below what is usual; where trades are counted, together with that per trade."""
+    if bars.volume_e8[row] == 0:
         return 0, 0.0
+    volume = tens_nb(memory, VOLUME, float(bars.volume_e8[row]), limits)
+    if bars.trades[row] == 0:
+        return (VOLUME_UNIT, abs(volume)) if abs(volume) > limits.volume_tens else (0, 0.0)
+    # A burst of volume comes with trades; a change of unit moves both measures the same way.
+    size = tens_nb(memory, SIZE, bars.volume_e8[row] / bars.trades[row], limits)
+    if size * volume > 0.0 and abs(size) > limits.trade_size_tens and abs(volume) > limits.counted_volume_tens:
+        return VOLUME_UNIT, abs(size)
+    return 0, 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def tens_nb(memory: Memory, which: int, value: float, limits: SpikeLimits) -> float:
+    """How many powers of ten `value` is above the window's median; 0 while the window is short."""
+    if memory.heads[which * WINDOW_INTS + 1] < limits.min_samples:
+        return 0.0
     usual = median_nb(memory, which)
-    tens = abs(math.log(size / usual)) / LOG_TEN if usual > 0.0 else 0.0
-    return (VOLUME_UNIT, tens) if tens > limit else (0, 0.0)
+    return math.log(value / usual) / LOG_TEN if usual > 0.0 else 0.0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
