@@ -11,20 +11,19 @@ from django.http import HttpRequest
 
 from apps.audit.read_only import ReadOnlyAdmin
 from apps.engine.errors import Conflict, DataError, InvalidInput
-from apps.marketdata import releasing
+from apps.marketdata import quarantine, releasing
 from apps.marketdata.market import market_view
 from apps.marketdata.models import Gap, QualityCount, Quarantine
 from apps.web.actors import actor_of
 from apps.web.clock import market_ms
 from apps.web.permissions import has_role
 from apps.web.roles import Role
-from apps.web.values import LATEST_MS, iso_ms
 
 JUDGED_HERE = "judged in the admin"
 
 
 def _text(ts_ms: int | None) -> str:
-    return "—" if ts_ms is None else iso_ms(ts_ms) if 0 <= ts_ms <= LATEST_MS else str(ts_ms)
+    return "—" if ts_ms is None else quarantine.time_text(ts_ms)
 
 
 @admin.register(Quarantine)

@@ -10,7 +10,7 @@ from django.db.models import Count, Min, Q, Sum
 from apps.marketdata import quarantine
 from apps.marketdata.models import QualityCount, Quarantine
 from apps.web.casing import DataMap
-from apps.web.values import LATEST_MS, iso_ms
+from apps.web.values import LATEST_MS
 
 RAW_SHOWN = 1_000
 _PRICES = ("open", "high", "low", "close", "volume")
@@ -114,7 +114,4 @@ def _candle(text: str) -> dict[str, Any]:
 
 
 def _iso(ts_ms: int | None) -> str | None:
-    """A time as ISO text; a time that no calendar holds as the number it came as."""
-    if ts_ms is None:
-        return None
-    return iso_ms(ts_ms) if 0 <= ts_ms <= LATEST_MS else str(ts_ms)
+    return None if ts_ms is None else quarantine.time_text(ts_ms)

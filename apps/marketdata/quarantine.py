@@ -21,6 +21,7 @@ from apps.flags.selectors import flag_value
 from apps.marketdata.models import QualityCount, Quarantine
 from apps.marketdata.selectors import bar_last
 from apps.marketdata.services import symbol_ensure
+from apps.web.values import LATEST_MS, iso_ms
 
 STRICT, RELAXED = "strict", "relaxed"
 STREAM, REST, IMPORT, CHECK = "stream", "rest", "import", "check"
@@ -65,6 +66,11 @@ def candle_text(candle: Sequence[int]) -> str:
     """A candle as the exchange would write it: open time, four prices, volume, number of trades."""
     opened, *numbers, trades = candle
     return json.dumps([opened, *(e8_text(number) for number in numbers), trades], separators=(",", ":"))
+
+
+def time_text(ts_ms: int) -> str:
+    """A time as people read it; one that no calendar holds as the number it came as."""
+    return iso_ms(ts_ms) if 0 <= ts_ms <= LATEST_MS else str(ts_ms)
 
 
 def candle_of(row: Quarantine) -> Candle | None:

@@ -102,7 +102,8 @@ class Replacer:
         except Conflict:
             return Verdict(WAIT, None, "somebody else has decided")
         if found.action != WAIT:
-            log.info("%s %s bar %s: %s, %s", *suspect[1:], found.action, found.why)
+            opened = quarantine.time_text(suspect.open_time_ms)
+            log.info("%s %s bar %s %s: %s", suspect.symbol, suspect.interval, opened, found.action, found.why)
         if released and released.opens:
             self._view.announce_bar(suspect.symbol, max(released.opens))
         return found
@@ -170,9 +171,10 @@ def alerts_raise(now_ms: int) -> int:
 def _alert(row: Quarantine, now_ms: int) -> Note:
     row.alerted_ts_ms = now_ms
     row.save(update_fields=["alerted_ts_ms"])
+    opened = "of an unknown time" if row.open_time_ms is None else quarantine.time_text(row.open_time_ms)
     log.error(
         "%s %s bar %s has been held for more than %d s (%s): %s",
-        *(row.symbol_id, row.interval, row.open_time_ms, ALERT_AFTER_MS // 1000, row.reason, row.detail),
+        *(row.symbol_id, row.interval, opened, ALERT_AFTER_MS // 1000, row.reason, row.detail),
     )
     return quarantine.note_of(row, "alert", quarantine.ACTOR, now_ms)
 

@@ -8,7 +8,7 @@ from apps.engine.quality import agrees
 from apps.marketdata.quarantine import Candle
 from apps.marketdata.selectors import bars_from_rows
 
-CONFIRM, REPLACE, WAIT = "confirm", "replace", "wait"
+CONFIRM, REPLACE, WAIT = "confirmed", "replaced", "waits"
 TOLERANCE_BPS = 50
 
 

@@ -187,6 +187,13 @@ def test_later_bars_are_judged_by_what_is_stored_not_by_what_came_instead_of_it(
     assert (admitted.stored.conflicting, admitted.stored.inserted, admitted.held) == (1, 5, ())
 
 
+def test_what_passed_earlier_in_the_block_measures_what_comes_later_in_it() -> None:
+    admit([MARKET[60]])
+    bad = spiked(MARKET[70], 1.05)
+    admitted = admit([*MARKET[:70], bad, *MARKET[71:75]])
+    assert (admitted.held, admitted.stored.inserted, admitted.stored.unchanged) == ((bad[0],), 73, 1)
+
+
 def test_a_hole_is_judged_by_the_bars_around_it() -> None:
     admit([*MARKET[:130], *MARKET[135:140]])
     bad = spiked(MARKET[132], 0.9)
