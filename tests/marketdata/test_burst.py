@@ -122,9 +122,9 @@ async def burst(script: Script) -> tuple[Seen, str]:
             feed = seen.view.feed
             figures = (
                 f"{script.n:,} messages of {len(script.symbols)} symbols offered in {last_s - first_s:.2f} s, the "
-                f"newest shown {max(0.0, shown_s - last_s) * 1000:.0f} ms after the last; backlog at most {seen.backlog} of "
-                f"{feed.backlog_limit}, {feed.conflated:,} conflated, {feed.dropped:,} dropped, other work held up for "
-                f"at most {seen.longest_block_s * 1000:.0f} ms"
+                f"newest shown {max(0.0, shown_s - last_s) * 1000:.0f} ms after the last; backlog at most "
+                f"{seen.backlog} of {feed.backlog_limit}, {feed.conflated:,} conflated, {feed.dropped:,} dropped, "
+                f"other work held up for at most {seen.longest_block_s * 1000:.0f} ms"
             )
             assert feed.messages == script.n, figures
             assert 0 < seen.backlog <= feed.backlog_limit, figures
