@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from apps.engine.errors import DataError, Unavailable
 from apps.engine.stream import Close, Connect, Gapped, Recheck, Send, StreamCore, StreamLimits
-from apps.engine.stream_events import ControlEvent, KlineEvent, MarketEvent
+from apps.engine.stream_events import AggTradeEvent, ControlEvent, KlineEvent, MarketEvent
 from apps.marketdata.bar_writer import BarWriter
 from apps.marketdata.exchange.binance import combined_url, stream_names
 from apps.marketdata.exchange.client import ExchangeClient
@@ -125,14 +125,15 @@ class StreamShell:
         """Do what the core asks and hand on what is news. What goes wrong here ends the stream, in its own task."""
         self._is_turn_due = False
         try:
-            self._perform()
-            self._hand_on()
+            self._hand_on(self._perform())
             self._count()
         except Exception as error:
             self._error = error
             self._wake.set()
 
-    def _perform(self) -> None:
+    def _perform(self) -> list[Gapped]:
+        """Returns what got lost, to be told in its place among what did not."""
+        gaps: list[Gapped] = []
         for action in self.core.actions():
             match action:
                 case Connect():
@@ -143,17 +144,20 @@ class StreamShell:
                 case Send(conn, text):
                     self._chore(self._say(conn, text))
                 case Gapped():
-                    self._fetch(action)
+                    gaps.append(action)
                 case Recheck(symbols):
                     self._view.connection_reset()
                     self._chore(self._recheck(symbols))
                 case _:
                     pass  # a pong: the library sent it before the core was told
         self._view.feed.connected = self.core.is_connected
+        return gaps
 
-    def _hand_on(self) -> None:
+    def _hand_on(self, gaps: Sequence[Gapped]) -> None:
         bars, trades, latest = self.core.drain()
         events: list[MarketEvent] = [*bars, *trades, *latest]
+        if gaps:
+            self._note_gaps(gaps)
         if not events:
             return
         self._view.apply_all(events)
@@ -163,8 +167,7 @@ class StreamShell:
             if isinstance(event, KlineEvent):
                 self._writer.take(event)
         if self._trades is not None:
-            for trade in trades:
-                self._trades.take(trade)
+            self._hand_on_trades(self._trades, trades, [gap for gap in gaps if gap.kind == "trades"])
         if self._publish is not None:
             for event in events:
                 self._publish(event)
@@ -207,7 +210,7 @@ class StreamShell:
                 assert isinstance(socket, StreamSocket)
                 self._sockets[plan.conn] = socket
                 await socket.wait_closed()
-                reason = _ending(socket)
+                reason = str(socket.protocol.close_exc)
         except (OSError, WebSocketException) as error:
             reason = str(error) or type(error).__name__
         finally:
@@ -217,9 +220,10 @@ class StreamShell:
         self._wake.set()
 
     def _leave(self, conn: int) -> None:
-        attempt = self._attempts.pop(conn, None)
-        if attempt is not None:
-            attempt.cancel()
+        if conn in self._sockets:
+            self._chore(self._sockets[conn].close())
+        elif conn in self._attempts:
+            self._attempts[conn].cancel()
 
     async def _say(self, conn: int, text: str) -> None:
         socket = self._sockets.get(conn)
@@ -229,14 +233,23 @@ class StreamShell:
             except ConnectionClosed:
                 log.debug("price stream: connection %d ended before it was told %s", conn, text)
 
-    def _fetch(self, gap: Gapped) -> None:
-        log.info(
-            "price stream: %s of %s from %d to %d did not get through", gap.kind, gap.symbol, gap.from_, gap.until_
-        )
-        if gap.kind == "bars":
-            self._writer.check(gap.symbol, gap.until_ + self._length_ms)
-        elif self._trades is not None:
-            self._trades.gapped(gap.symbol, gap.from_, gap.until_)
+    def _note_gaps(self, gaps: Sequence[Gapped]) -> None:
+        for gap in gaps:
+            log.info("price stream: %s of %s from %d to %d are missing", gap.kind, gap.symbol, gap.from_, gap.until_)
+            if gap.kind == "bars":
+                self._writer.check(gap.symbol, gap.until_ + self._length_ms)
+
+    def _hand_on_trades(self, reader: TradeReader, trades: Sequence[AggTradeEvent], gaps: Sequence[Gapped]) -> None:
+        """A gap that begins before the trades that wait is told before them, any other after."""
+        first = {trade.symbol: trade.trade_id for trade in reversed(trades)}
+        early = [gap for gap in gaps if gap.from_ < first.get(gap.symbol, gap.from_)]
+        for gap in early:
+            reader.gapped(gap.symbol, gap.from_, gap.until_)
+        for trade in trades:
+            reader.take(trade)
+        for gap in gaps:
+            if gap not in early:
+                reader.gapped(gap.symbol, gap.from_, gap.until_)
 
     async def _recheck(self, symbols: Sequence[str]) -> None:
         """Ask for the bars that closed while nobody listened."""
@@ -262,8 +275,3 @@ class StreamShell:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _ending(socket: StreamSocket) -> str:
-    code, reason = socket.close_code, socket.close_reason
-    return f"closed by the server ({code}{' ' + reason if reason else ''})"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import Event, State
+from websockets.protocol import Event
 
 from apps.marketdata.exchange.binance import is_loopback
 
@@ -50,7 +50,7 @@ class StreamSocket(ClientConnection):
     def process_event(self, event: Event) -> None:
         if isinstance(event, Response):
             super().process_event(event)
-            if self.protocol.state is State.OPEN:
+            if self.protocol.handshake_exc is None:
                 self._listener.socket_opened(self._conn)
         elif isinstance(event, Frame):
             self._take(event)

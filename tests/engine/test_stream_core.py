@@ -62,6 +62,13 @@ def test_a_closed_bar_told_twice_counts_once_and_a_corrected_one_twice() -> None
     assert [event.close_e8 for event in rig.core.drain().bars] == [101, 104]
 
 
+def test_a_long_overlap_repeats_many_bars_and_none_counts_twice() -> None:
+    rig = started()
+    bars = [kline("BTCUSDT", START + at * MINUTE, START + (at + 1) * MINUTE, closed=True) for at in range(60)]
+    rig.tell(*bars, *bars)
+    assert rig.core.drain().bars == bars
+
+
 def test_a_jump_in_trade_ids_is_a_gap() -> None:
     rig = started()
     rig.core.actions()
