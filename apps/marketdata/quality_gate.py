@@ -116,7 +116,10 @@ def _admit(block: _Block, rulings: Mapping[int, _Ruling], store: BarStore) -> Ad
     passed = _without(block.bars, barred)
     told = {"symbol": block.symbol, "interval": block.interval, "ts_ms": block.ts_ms}
     stored = store(bars=passed, source=block.source, **told) if passed.n else NOTHING_STORED
-    here = _here(block, passed) if rulings or block.seen else {}
+    # Unreadable candles have no values to be known by, so whether any waits is asked of the table.
+    span = (int(block.bars.open_time_ms.min()), int(block.bars.open_time_ms.max()))
+    waits = quarantine.pending(block.symbol, block.interval).filter(open_time_ms__range=span).exists()
+    here = _here(block, passed) if rulings or waits else {}
     notes = _record(block, rulings, {_Fate.HOLD, _Fate.BORNE_OUT}, Quarantine.PENDING)
     notes += _record(block, rulings, {_Fate.NOTE}, Quarantine.NOTED)
     why = {ruling.candle[0]: BORNE_OUT for ruling in rulings.values() if ruling.fate is _Fate.BORNE_OUT}
