@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
+from io import StringIO
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from apps.engine.errors import Unavailable
@@ -253,7 +256,9 @@ class Archive:
     async def time(self) -> int:
         return LATER
 
-    async def klines(self, symbol: str, interval: str, *, start_ms: int, end_ms: int, **more: object) -> Iterator[Bars]:
+    async def klines(
+        self, symbol: str, interval: str, *, start_ms: int, end_ms: int, **more: object
+    ) -> AsyncIterator[Bars]:
         self.n_asked += 1
         if self.down:
             raise Unavailable("down")
@@ -266,6 +271,62 @@ async def backfill(archive: Archive, now_ms: int) -> int:
     return await gaps_backfill(
         archive, SYMBOL, "1m", store=services.bars_store, now_ms=now_ms, uniform=lambda least, most: most
     )
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """The exchange of the command."""
+    from contextlib import asynccontextmanager
+
+    from apps.marketdata.management.commands import gaps as command
+
+    exchange = Archive(range(30))
+
+    @asynccontextmanager
+    async def client() -> AsyncIterator[Archive]:
+        yield exchange
+
+    monkeypatch.setattr(command, "desk_client", client)
+    monkeypatch.setattr(command, "PAUSE_S", 0.0)
+    return exchange
+
+
+def told(*arguments: str, status: int) -> list[dict[str, object]]:
+    out = StringIO()
+    try:
+        call_command("gaps", "--symbol", SYMBOL, "--json", *arguments, stdout=out, stderr=out)
+    except CommandError as error:
+        assert error.returncode == status
+    else:
+        assert status == 0
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_the_command_lists_and_fills(desk_db: Path, archive: Archive) -> None:
+    given_holes()
+    store([32])
+    listed = told(status=3)[0]
+    assert (listed["expected"], listed["stored"], listed["missing"]) == (33, 21, {"open": 12})
+    assert [gap["bars"] for gap in listed["gaps"]] == [10, 2] and archive.n_asked == 0
+    filled = told("--backfill", status=0)[0]
+    assert filled["missing"] == {"absent": 2} and filled["gaps"][0]["attempts"] == TRIES
+    assert filled["stored"] == 31 and archive.n_asked == 1 + TRIES
+    assert told("--from", str(START), "--to", str(START + 5 * MINUTE), status=0)[0]["expected"] == 5
+    assert Bar.objects.count() == 31
+
+
+def test_the_command_says_it_for_people(desk_db: Path, archive: Archive) -> None:
+    given_holes()
+    out = StringIO()
+    with pytest.raises(CommandError, match="bars are missing"):
+        call_command("gaps", "--symbol", SYMBOL, stdout=out)
+    lines = out.getvalue().splitlines()
+    assert lines[0].endswith("2020-09-13T12:27:00.000Z to 2020-09-13T12:57:00.000Z: 20 of 30; 10 open")
+    assert lines[1] == "  2020-09-13T12:37:00.000Z to 2020-09-13T12:47:00.000Z  10 bars  open"
+    for wrong in (["--interval", "7m"], ["--from", "2026-01-02", "--to", "2026-01-01"]):
+        with pytest.raises(CommandError) as caught:
+            call_command("gaps", "--symbol", SYMBOL, *wrong, stdout=StringIO())
+        assert caught.value.returncode == 2
 
 
 async def in_thread(work: object, *args: object) -> object:

@@ -189,3 +189,27 @@ def test_a_real_file_is_not_mixed_into_a_made_up_market(desk_db: Path, tmp_path:
     with pytest.raises(CommandError):
         call_command("import_klines", str(k6(tmp_path, line(0))), stdout=out)
     assert "simulated" in out.getvalue() and selectors.bars_count("BTCUSDT", "1m") == 1
+
+
+def test_a_bar_that_is_not_believed_is_held_and_one_that_the_next_bears_out_comes_back(
+    desk_db: Path, tmp_path: Path
+) -> None:
+    prices = [100 + at % 7 for at in range(200)]
+    prices[150:] = [price * 2 for price in prices[150:]]  # a move that stays
+    prices[180] *= 9  # a print that nothing bears out
+    bodies = [(before, after) for before, after in zip(prices, prices[1:], strict=False)]
+    rows = [
+        f"{START + at * MINUTE},{first},{max(first, last)},{min(first, last)},{last},{at + 5}"
+        for at, (first, last) in enumerate(bodies)
+    ]
+    out = StringIO()
+    with pytest.raises(CommandError, match="held in quarantine") as caught:
+        call_command("import_klines", str(k6(tmp_path, *rows)), "--json", stdout=out)
+    report = json.loads(out.getvalue())
+    assert caught.value.returncode == 4
+    assert report["pending"] >= 1 and report["inserted"] + report["released"] + report["pending"] == 199
+    assert report["missingByState"] == {"held": report["pending"]}
+    stored = selectors.bars_load("BTCUSDT", "1m")
+    assert START + 179 * MINUTE not in stored.open_time_ms.tolist(), "the wild print waits"
+    assert START + 149 * MINUTE in stored.open_time_ms.tolist(), "the true move is there"
+    assert int(stored.close_e8.max()) < 300 * 10**8
