@@ -16,20 +16,14 @@ from numba import njit
 
 from apps.engine.quality_reasons import SOFT, BarFault
 from apps.engine.values import Array1d, Bars, IntArray1d
-from apps.engine.windows import (
-    MAD_SCALE,
-    WINDOW_INTS,
-    window_floats,
-    window_mad_nb,
-    window_median_nb,
-    window_push_nb,
-)
+from apps.engine.windows import MAD_SCALE, WINDOW_INTS, window_floats, window_mad_nb, window_median_nb, window_push_nb
 
 
 class SpikeLimits(NamedTuple):
     """What is still believed. A `_move` is a fraction of the price, a `_k` a count of robust standard deviations.
 
-    `quiet_volume` is a multiple of the usual volume, `_tens` are powers of ten.
+    `quiet_volume` is a multiple of the usual volume, `_tens` are powers of ten. Quiet moves and wicks are those of a
+    minute; in a longer bar they may be larger by the square root of its length.
     """
 
     window: int = 120
@@ -37,12 +31,14 @@ class SpikeLimits(NamedTuple):
     spike_k: float = 10.0
     spike_move: float = 0.015
     quiet_k: float = 3.0
+    quiet_move: float = 0.015
     quiet_volume: float = 4.0
     jump_move: float = 0.20
     gap_k: float = 10.0
     gap_move: float = 0.015
     wick_k: float = 10.0
     wick_move: float = 0.03
+    wick_jump: float = 0.20
     trade_size_tens: float = 2.0
     counted_volume_tens: float = 1.5
     volume_tens: float = 4.0
@@ -64,6 +60,7 @@ OPEN_GAP = _CODE[BarFault.OPEN_GAP]
 WICK = _CODE[BarFault.WICK]
 VOLUME_UNIT = _CODE[BarFault.VOLUME_UNIT]
 LOG_TEN = math.log(10.0)
+MINUTE_MS = 60_000
 
 # The windows of a Memory: close to close, last close to open, beyond the body, volume, and volume per trade.
 RETURN, GAP, REACH, VOLUME, SIZE = 0, 1, 2, 3, 4
@@ -236,22 +233,23 @@ def price_rule_nb(
         return JUMP, abs(close_ratio - 1.0)
     # Over a hole of n bars a market moves about sqrt(n) times as far.
     span = math.sqrt(max(1.0, (bars.open_time_ms[row] - bars.open_time_ms[last]) / interval_ms))
+    stretch = math.sqrt(max(1.0, interval_ms / MINUTE_MS))
     # A market that really moves far trades more than usual while it does.
     is_quiet = bars.volume_e8[row] < limits.quiet_volume * median_nb(memory, VOLUME)
     if abs(close_ratio - 1.0) >= limits.spike_move:
         score = hampel_nb(memory, RETURN, math.log(close_ratio), tick, limits) / span
         if score >= limits.spike_k:
             return SPIKE, score
-        if is_quiet and score >= limits.quiet_k:
+        if is_quiet and score >= limits.quiet_k and abs(close_ratio - 1.0) >= limits.quiet_move * stretch:
             return QUIET_SPIKE, score
     if abs(open_ratio - 1.0) >= limits.gap_move:
         score = hampel_nb(memory, GAP, math.log(open_ratio), tick, limits) / span
         if score >= limits.gap_k:
             return OPEN_GAP, score
     reach = reach_nb(bars, row)
-    if reach >= limits.wick_move:
+    if reach >= limits.wick_move * stretch:
         score = hampel_nb(memory, REACH, reach, tick, limits)
-        if reach > limits.jump_move or (is_quiet and score >= limits.wick_k):
+        if reach > limits.wick_jump * stretch or (is_quiet and score >= limits.wick_k):
             return WICK, score
     return 0, 0.0
 

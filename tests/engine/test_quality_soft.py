@@ -104,6 +104,15 @@ def test_a_move_of_a_wild_market_needs_volume(volume: float, is_suspect: bool) -
     assert [entry.reason for entry in judged(bars)] == [BarFault.QUIET_SPIKE] * is_suspect
 
 
+def test_what_is_much_for_a_minute_is_little_for_an_hour() -> None:
+    quiet, wick = moved(market(N + 1, sigma=0.004), N, 0.025), market(N + 1)
+    wick.low_e8[N] = wick.low_e8[N] * 9 // 10
+    for bars, reason in ((quiet, BarFault.QUIET_SPIKE), (wick, BarFault.WICK)):
+        hourly = bars._replace(open_time_ms=bars.open_time_ms * 60)
+        told = suspicions(hourly.slice(N, N + 1), hourly.slice(0, N), tick_e8=TICK, interval_ms=60 * MINUTE_MS)
+        assert [entry.reason for entry in judged(bars)] == [reason] and told == []
+
+
 def test_a_spike_that_was_let_in_hides_no_later_one() -> None:
     bars = moved(market(), N, 0.02)
     for row in range(N - 100, N - 10, 15):

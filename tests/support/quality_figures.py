@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apps.engine.quality import LIMITS, Suspicion, suspicions
+from apps.engine.quality import LIMITS, SpikeLimits, Suspicion, suspicions
 from apps.engine.values import Bars
 from apps.marketdata.klines_file import read_klines
 
@@ -48,8 +48,8 @@ class Series(NamedTuple):
     def days(self) -> float:
         return self.bars.n / BARS_PER_DAY
 
-    def suspicions(self, bars: Bars, history: Bars) -> list[Suspicion]:
-        return suspicions(bars, history, tick_e8=TICKS_E8[self.symbol], interval_ms=MINUTE_MS)
+    def suspicions(self, bars: Bars, history: Bars, limits: SpikeLimits = LIMITS) -> list[Suspicion]:
+        return suspicions(bars, history, tick_e8=TICKS_E8[self.symbol], interval_ms=MINUTE_MS, limits=limits)
 
 
 class Found(NamedTuple):
@@ -92,8 +92,8 @@ def found(series: Series) -> Found:
     return Found(len(entries), sum(entry.is_kept for entry in entries))
 
 
-def recall(series: Series, *, size: float | None, contaminated: bool, n: int = N_SPOILED) -> Recall:
-    """Push the close of `n` random bars away, each by itself, and ask what the rules say of it.
+def recall(series: Series, *, size: float | None, contaminated: bool, limits: SpikeLimits = LIMITS) -> Recall:
+    """Push the close of 2,000 random bars away, each by itself, and ask what the rules say of it.
 
     `size` is a fraction of the true close, up or down; None draws it between 2 and 50 %, evenly in its logarithm. The
     bar's extremes are stretched to hold the new close, everything else stays true. A contaminated window had 6 of its
@@ -101,14 +101,14 @@ def recall(series: Series, *, size: float | None, contaminated: bool, n: int = N
     """
     rng = np.random.Generator(np.random.PCG64([SEED, FILES.index(f"{series.name}.csv.gz"), contaminated]))
     caught = kept = 0
-    for row in rng.integers(N_HISTORY, series.bars.n - 1, n):
+    for row in rng.integers(N_HISTORY, series.bars.n - 1, N_SPOILED):
         history, block = series.bars.slice(row - N_HISTORY, row), series.bars.slice(row, row + 2)
         if contaminated:
             history = spoiled(history, rng.choice(np.arange(1, N_HISTORY), N_CONTAMINATED, replace=False), None, rng)
-        entries = series.suspicions(spoiled(block, np.array([0]), size, rng), history)
+        entries = series.suspicions(spoiled(block, np.array([0]), size, rng), history, limits)
         caught += bool(entries) and entries[0].row == 0
         kept += bool(entries) and entries[0].row == 0 and entries[0].is_kept
-    return Recall(n, caught, kept)
+    return Recall(N_SPOILED, caught, kept)
 
 
 def spoiled(bars: Bars, rows: Iterable[int], size: float | None, rng: np.random.Generator) -> Bars:
