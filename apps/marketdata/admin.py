@@ -34,7 +34,7 @@ class QuarantineAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     list_select_related = ("symbol",)
     show_full_result_count = False
-    actions = ("confirm", "discard", "ask_again")
+    actions = ("confirm", "discard", "ask_again")  # type: ignore[assignment] # the read-only page has none
 
     @admin.display(description="open time", ordering="open_time_ms")
     def opened(self, row: Quarantine) -> str:

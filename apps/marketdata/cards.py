@@ -8,7 +8,8 @@ from django.conf import settings
 
 from apps.dashboard import cards, formats, header
 from apps.marketdata.exchange.intervals import interval_ms
-from apps.marketdata.market import Quote, market_view
+from apps.marketdata.lane import Quote
+from apps.marketdata.market import market_view
 from apps.marketdata.quality_selectors import quality_stats, quarantine_recent, waiting
 from apps.marketdata.selectors import bar_last
 

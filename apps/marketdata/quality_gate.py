@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from django.db import transaction
@@ -114,7 +114,7 @@ def _admit(block: _Block, rulings: Mapping[int, _Ruling], store: BarStore) -> Ad
     """Store what passed, then write rows, counters and records."""
     barred = {row: ruling.candle[0] for row, ruling in rulings.items() if not ruling.fate.is_stored}
     passed = _without(block.bars, barred)
-    told = {"symbol": block.symbol, "interval": block.interval, "ts_ms": block.ts_ms}
+    told: dict[str, Any] = {"symbol": block.symbol, "interval": block.interval, "ts_ms": block.ts_ms}
     stored = store(bars=passed, source=block.source, **told) if passed.n else NOTHING_STORED
     # Unreadable candles have no values to be known by, so whether any waits is asked of the table.
     span = (int(block.bars.open_time_ms.min()), int(block.bars.open_time_ms.max()))

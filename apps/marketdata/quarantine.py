@@ -138,12 +138,12 @@ def settle_stored(
     """Close the pending rows of bars that are stored now: confirmed when they said the same, replaced when not."""
     if not stored:
         return []
-    rows = pending(symbol, interval).filter(open_time_ms__range=(min(stored), max(stored))).select_for_update()
-    return [
-        settle(row, stored=stored[row.open_time_ms], ts_ms=ts_ms, why=(why or {}).get(row.open_time_ms, CAME_AGAIN))
-        for row in rows
-        if row.open_time_ms in stored
-    ]
+    notes, reasons = [], why or {}
+    for row in pending(symbol, interval).filter(open_time_ms__range=(min(stored), max(stored))).select_for_update():
+        opened = row.open_time_ms
+        if opened is not None and opened in stored:
+            notes.append(settle(row, stored=stored[opened], ts_ms=ts_ms, why=reasons.get(opened, CAME_AGAIN)))
+    return notes
 
 
 def settle(

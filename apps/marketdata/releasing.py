@@ -86,8 +86,9 @@ def release(
         seen = quarantine.candle_of(follower)
         if seen is None or judge.suspicion(seen) is not None:
             continue
-        told = {"actor": quarantine.ACTOR, "ts_ms": ts_ms, "why": FITS_NOW, "said": None}
-        notes.append(_store_and_settle(follower, seen, store=store, **told))
+        notes.append(
+            _store_and_settle(follower, seen, actor=quarantine.ACTOR, ts_ms=ts_ms, why=FITS_NOW, said=None, store=store)
+        )
         opens.append(seen[0])
     quarantine.notes_write(notes)
     return Released(row.symbol_id, row.interval, tuple(opens))

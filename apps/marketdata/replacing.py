@@ -98,9 +98,12 @@ class Replacer:
     async def _resolve(self, suspect: Suspect, now_ms: int) -> Verdict:
         again, second = await asyncio.gather(_ask(self._client, suspect), _ask(self._second, suspect))
         try:
-            found, released = await database_sync_to_async(act_on)(suspect, again, second, now_ms, self._store)
+            acted: tuple[Verdict, Released | None] = await database_sync_to_async(act_on)(
+                *(suspect, again, second, now_ms, self._store)
+            )
         except Conflict:
             return Verdict(WAIT, None, "somebody else has decided")
+        found, released = acted
         if found.action != WAIT:
             opened = quarantine.time_text(suspect.open_time_ms)
             log.info("%s %s bar %s %s: %s", suspect.symbol, suspect.interval, opened, found.action, found.why)
@@ -111,7 +114,10 @@ class Replacer:
     async def _look(self, now_ms: int) -> list[Suspect]:
         """What is due. Symbols whose newest closed bar is held take no new risk from here on."""
         symbols = self._view.symbols()
-        unconfirmed, due = await database_sync_to_async(_state)(symbols, _sources(self._client.venue), now_ms)
+        state: tuple[set[str], list[Suspect]] = await database_sync_to_async(_state)(
+            *(symbols, _sources(self._client.venue), now_ms)
+        )
+        unconfirmed, due = state
         for symbol in symbols:
             if self._view.is_unconfirmed(symbol) != (symbol in unconfirmed):
                 self._view.set_unconfirmed(symbol, symbol in unconfirmed)
@@ -126,13 +132,19 @@ def _state(symbols: Sequence[str], sources: Sequence[str], now_ms: int) -> tuple
 def suspects_due(now_ms: int, sources: Sequence[str]) -> list[Suspect]:
     """Held candles whose time has come, oldest first."""
     rows = quarantine.pending().filter(source__in=sources, next_try_ts_ms__lte=now_ms, open_time_ms__isnull=False)
-    return [Suspect(*row) for row in rows.values_list("pk", "symbol_id", "interval", "open_time_ms")[:ROUND]]
+    return _suspects(rows[:ROUND])
 
 
 def suspects_of(symbol: str, interval: str) -> list[Suspect]:
     """All held candles of a series that can be asked about, oldest first."""
     rows = quarantine.pending(symbol, interval).filter(open_time_ms__isnull=False)
-    return [Suspect(*row) for row in rows.values_list("pk", "symbol_id", "interval", "open_time_ms")]
+    return _suspects(rows)
+
+
+def _suspects(rows: Iterable[Quarantine]) -> list[Suspect]:
+    return [
+        Suspect(row.pk, row.symbol_id, row.interval, row.open_time_ms) for row in rows if row.open_time_ms is not None
+    ]
 
 
 @transaction.atomic

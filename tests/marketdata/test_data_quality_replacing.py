@@ -165,6 +165,14 @@ async def test_a_bar_that_had_not_closed_waits_until_it_has(view: MarketView) ->
     assert (await sync(Quarantine.objects.get)()).status == "replaced"
 
 
+def test_a_symbol_is_in_doubt_while_its_newest_bar_is_held_and_not_stored_otherwise(desk_db: Path) -> None:
+    hold(spiked(MARKET[130], 1.3))
+    assert quarantine.unconfirmed_symbols(["BTCUSDT", "ETHUSDT"], NOW) == {"BTCUSDT"}
+    assert quarantine.unconfirmed_symbols(["ETHUSDT"], NOW) == set()
+    bars_store(**SERIES, bars=bars_of([MARKET[130]]), source="test", ts_ms=NOW)
+    assert quarantine.unconfirmed_symbols(["BTCUSDT"], NOW) == set()
+
+
 async def test_candles_of_another_market_are_not_asked_about(view: MarketView) -> None:
     await sync(hold)(spiked(MARKET[130], 1.3))
     other = Endpoint(MARKET[130], source="simulated")
