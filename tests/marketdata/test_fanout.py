@@ -156,6 +156,12 @@ async def test_prices_stop_at_half_of_the_bytes_and_leave_room_for_messages(
         show.price("BTCUSDT", bid)
         await show.beats()
     assert 1_000 <= sum(len(json.dumps(frame)) for frame in screen.frames) <= 1_500
+    n_frames = len(screen.frames)
+    screen.acknowledge()
+    for bid in range(20, 40):
+        show.price("BTCUSDT", bid)
+        await show.beats()
+    assert len(screen.frames) >= 2 * n_frames - 2  # what was seen makes room for as much again
     show.hub.broadcast({"type": "execution", "executionId": "e1"})
     await show.beats()
     assert screen.kinds[-1] == "execution" and screen.code is None
