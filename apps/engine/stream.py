@@ -70,6 +70,7 @@ class StreamCore:
         self._uniform = uniform
         self._budget = ConnectBudget(limits.connects, limits.connects_window_ms)
         self._backoff = Backoff(limits.backoff_base_ms, limits.backoff_cap_ms, uniform)
+        self._rotation_backoff = Backoff(limits.backoff_base_ms, limits.backoff_cap_ms, uniform)
         self._live: Link | None = None
         self._next: Link | None = None
         self._n_connections = 0
@@ -160,8 +161,8 @@ class StreamCore:
     def is_stale(self, symbol: str, mono_ms: int, ts_ms: int) -> bool:
         """Whether this symbol's price may not be acted on: it came too long ago, or the exchange's time is another."""
         lane, limit = self.lanes[symbol], self.limits.stale_after_ms
-        is_fresh = mono_ms - lane.priced_mono_ms <= limit and abs(ts_ms - lane.event_ms) <= limit
-        return not (is_fresh and self._live is not None)
+        came_in_time = mono_ms - lane.priced_mono_ms <= limit and ts_ms - lane.priced_after_ms <= limit
+        return not (came_in_time and abs(ts_ms - lane.event_ms) <= limit and self._live is not None)
 
     def _links(self) -> list[Link]:
         return [link for link in (self._live, self._next) if link is not None]
@@ -191,11 +192,10 @@ class StreamCore:
 
     def _lose_next(self, mono_ms: int, reason: str) -> None:
         self._next = None
-        wait_ms = self._backoff.next_ms()
         if self._live is None:
-            self._plan(reason, mono_ms + wait_ms)
+            self._plan(reason, mono_ms + self._backoff.next_ms())
         else:
-            self._live.rotate_at_ms = mono_ms + wait_ms
+            self._live.rotate_at_ms = mono_ms + self._rotation_backoff.next_ms()
 
     def _take_beside(self, link: Link, event: StreamEvent, mono_ms: int, ts_ms: int) -> None:
         """The next connection speaks. Quotes carry no time, so those of two lines, one of them late, never mix."""
@@ -260,6 +260,7 @@ class StreamCore:
             self._healthy_since_ms = mono_ms
         elif mono_ms - self._healthy_since_ms >= self.limits.healthy_after_ms:
             self._backoff.reset()
+            self._rotation_backoff.reset()
 
     def _judge_symbols(self, live: Link, mono_ms: int) -> None:
         """A symbol that alone fell silent is subscribed anew, and if that does not help, the connection is rotated."""
@@ -292,4 +293,4 @@ class StreamCore:
     def _rotate(self, live: Link, mono_ms: int) -> None:
         """Open the next connection while the live one goes on."""
         if self._next is None and mono_ms >= live.rotate_at_ms:
-            self._plan(live.rotate_reason, mono_ms + self._backoff.planned_ms())
+            self._plan(live.rotate_reason, mono_ms + self._rotation_backoff.planned_ms())

@@ -17,6 +17,7 @@ from tests.engine.stream_rig import (
     START,
     SYMBOLS,
     Market,
+    Rig,
     kline,
     quote,
     started,
@@ -86,6 +87,20 @@ def test_a_server_that_cuts_during_the_rotation_finds_the_second_ready() -> None
     rig.run(5_000)
     assert rig.core.is_connected and rig.open == [2]
     assert len(rig.of(Connect)) == 2 and rig.of(Recheck) == [Recheck(SYMBOLS)] * 2
+
+
+def test_failures_of_the_past_do_not_delay_leaving_a_server_that_shuts_down() -> None:
+    rig = Rig()
+    rig.up = False
+    while len(rig.of(Connect)) < 8:
+        rig.step()
+    rig.up = True
+    while not rig.open:
+        rig.step()
+    rig.run(3_000)
+    rig.tell(ShutdownEvent(rig.ts))
+    rig.step()
+    assert rig.of(Connect)[-1] == Connect(9, rig.now, "the server is about to shut down")
 
 
 def test_a_server_that_shuts_down_at_every_connection_is_not_stormed() -> None:
