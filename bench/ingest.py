@@ -49,6 +49,17 @@ class Round(NamedTuple):
     cpu_us: float
 
 
+class Moment(NamedTuple):
+    """When the last message had been taken in: on the clock, and in CPU of this process."""
+
+    at_s: float
+    cpu_s: float
+
+
+def now() -> Moment:
+    return Moment(time.monotonic(), time.process_time())
+
+
 class Data(msgspec.Struct, gc=False):
     """What any of the frames holds, as a reader without a care would have it."""
 
@@ -110,40 +121,46 @@ class Idle:
     def recheck(self, symbols: object, now_ms: int) -> None: ...
 
 
-async def floor(source: Source, script: Script) -> None:
-    async with connect(combined_url(source.url, ["x"]), compression=None, max_queue=1024, ping_interval=None) as socket:
+async def floor(source: Source, script: Script) -> Moment:
+    # Without a bound on its queue: pausing the transport would cost the floor far more than parsing does.
+    async with connect(
+        combined_url(source.url, ["x"]), compression=None, max_queue=None, ping_interval=None, close_timeout=0.1
+    ) as socket:
         for _ in range(script.n):
             decode(await socket.recv(decode=False))
+        return now()
 
 
-async def direct(source: Source, script: Script) -> None:
+async def direct(source: Source, script: Script) -> Moment:
     counted = Counted(script.n)
     async with open_socket(combined_url(source.url, ["x"]), 1, counted, timeout_s=10):
         await counted.done.wait()
+        return now()
 
 
-async def reader(source: Source, script: Script) -> None:
+async def reader(source: Source, script: Script) -> Moment:
     view = MarketView(symbols=script.symbols)
     idle = Idle(Venue("simulated", "", source.url))
     given: Any = {"client": idle, "writer": idle, "trades": None, "publish": None, "limits": StreamLimits()}
     shell = StreamShell(view=view, symbols=script.symbols, interval="1m", **given)
     running = asyncio.ensure_future(shell.run())
     while view.feed.messages < script.n and not running.done():
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.002)
+    last = now()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert view.feed.messages == script.n and not view.feed.malformed
     assert all(view.quote(symbol) is not None for symbol in script.symbols)
+    return last
 
 
-def one_round(read: Callable[[Source, Script], Awaitable[None]], source: Source, script: Script) -> Round:
+def one_round(read: Callable[[Source, Script], Awaitable[Moment]], source: Source, script: Script) -> Round:
     async def timed() -> Round:
         gc.collect()
-        cpu = time.process_time()
-        await read(source, script)
-        last, cpu_s = time.monotonic(), time.process_time() - cpu
-        first, _ = source.offered()
-        return Round(script.n / (last - first), cpu_s / script.n * 1e6)
+        begun = now()
+        last = await read(source, script)
+        first_s, _ = source.offered()
+        return Round(script.n / (last.at_s - first_s), (last.cpu_s - begun.cpu_s) / script.n * 1e6)
 
     return asyncio.run(timed())
 

@@ -59,6 +59,8 @@ class StreamShell:
         self._length_ms = interval_ms(interval)
         self._url = combined_url(client.venue.ws_url, names)
         self._parser = FrameParser()
+        self._tell = self.core.frame
+        self._half_full = limits.backlog // 2
         self._attempts: dict[int, asyncio.Task[None]] = {}
         self._sockets: dict[int, StreamSocket] = {}
         self._chores: set[asyncio.Task[None]] = set()
@@ -101,10 +103,12 @@ class StreamShell:
             return
         if event is None:
             return
+        self._tell(conn, event, self._mono_ms, self._ts_ms)
         if isinstance(event, ControlEvent):
             log.log(logging.WARNING if event.error else logging.DEBUG, "price stream control: %s", event)
-        self.core.frame(conn, event, self._mono_ms, self._ts_ms)
-        if self.core.backlog * 2 >= self.core.limits.backlog:
+        kind = type(event)
+        # Only these two wait in order; one read can hold more of them than may wait.
+        if (kind is AggTradeEvent or kind is KlineEvent) and self.core.backlog >= self._half_full:
             self._turn()
         elif not self._is_turn_due:
             self._turn_soon()

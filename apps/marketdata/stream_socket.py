@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.frames import Frame, Opcode
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import Event
 
 from apps.marketdata.exchange.binance import is_loopback
 
 CLOSE_S = 1.0
+TEXT, PING = Opcode.TEXT, Opcode.PING  # looking up a member costs as much as parsing a number
 MAX_MESSAGE_BYTES = 1_048_576  # a longer one ends the connection
 
 
@@ -48,21 +49,21 @@ class StreamSocket(ClientConnection):
         super().data_received(data)
 
     def process_event(self, event: Event) -> None:
-        if isinstance(event, Response):
+        if isinstance(event, Frame):
+            # The common case first: a message in one frame.
+            if event.opcode is TEXT and event.fin and not self._parts:
+                self._listener.socket_frame(self._conn, bytes(event.data))
+            else:
+                self._take(event)
+        elif isinstance(event, Response):
             super().process_event(event)
             if self.protocol.handshake_exc is None:
                 self._listener.socket_opened(self._conn)
-        elif isinstance(event, Frame):
-            self._take(event)
 
     def _take(self, frame: Frame) -> None:
-        opcode = frame.opcode
-        if opcode is Opcode.PING:
+        if frame.opcode is PING:
             self._listener.socket_pinged(self._conn, bytes(frame.data))
-        elif opcode is Opcode.TEXT or opcode is Opcode.BINARY or opcode is Opcode.CONT:
-            if frame.fin and not self._parts:
-                self._listener.socket_frame(self._conn, bytes(frame.data))
-                return
+        elif frame.opcode in DATA_OPCODES:
             self._parts.append(bytes(frame.data))
             if frame.fin:
                 message, self._parts = b"".join(self._parts), []
