@@ -108,6 +108,12 @@ async def test_a_wrong_value_is_replaced_and_the_original_kept(view: MarketView)
     assert await sync(record_kinds)() == ["marketdata.quarantine.found", "marketdata.quarantine.resolved"]
 
 
+async def test_another_value_that_is_suspect_too_does_not_replace_it(view: MarketView) -> None:
+    await sync(hold)(spiked(MARKET[130], 1.3))
+    await replacer(view, Endpoint(spiked(MARKET[130], 1.1)), None).round(NOW + 2_000)
+    assert (await sync(Quarantine.objects.get)()).status == "pending" and await sync(stored_opens)() == []
+
+
 async def test_two_that_disagree_leave_it_held_and_are_asked_more_and_more_rarely(view: MarketView) -> None:
     bad = spiked(MARKET[130], 1.3)
     await sync(hold)(bad)
