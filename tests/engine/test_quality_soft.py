@@ -64,10 +64,12 @@ def test_the_score_is_that_of_hampel() -> None:
     assert entry.score == pytest.approx(abs(returns[N - 1] - np.median(window)) / spread, rel=1e-9)
 
 
-def test_in_a_quiet_market_one_tick_is_the_least_deviation() -> None:
-    (entry,) = judged(moved(quiet_market(), N, 0.02))
-    tick = TICK / quiet_market().close_e8[N - 1]
-    assert entry.score == pytest.approx(math.log(1.02) / (1.4826 * tick), rel=1e-2)
+def test_in_a_market_that_stands_still_one_tick_is_the_least_deviation() -> None:
+    still = quiet_market(N + 1)
+    for column in still[1:5]:
+        column[:] = 10**12
+    (entry,) = judged(moved(still, N, 0.02))
+    assert entry.score == pytest.approx(math.log(1.02) / (1.4826 * TICK / 10**12), rel=1e-9)
 
 
 @pytest.mark.parametrize(("share", "is_suspect"), [(0.0149, False), (0.0151, True), (-0.0149, False), (-0.0151, True)])
