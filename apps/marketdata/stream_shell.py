@@ -69,6 +69,7 @@ class StreamShell:
         self._is_turn_due = False
         self._mono_ms, self._ts_ms = monotonic_ms(), 0
         self._counted = (0, 0, 0)
+        self._dropped_told = view.feed.dropped
 
     async def run(self) -> None:
         """Stream until cancelled. Raises only what a listener or the hand-over raised."""
@@ -194,6 +195,10 @@ class StreamShell:
             feed.last_beat_ms = self._ts_ms or None
         feed.unknown = self._parser.unknown.total()
         feed.reconnects = self.core.lost
+        n_dropped, self._dropped_told = feed.dropped - self._dropped_told, feed.dropped
+        if n_dropped:
+            waiting = (feed.backlog_size, feed.backlog_limit)
+            log.warning("price stream: %d dropped since the last beat; %d of at most %d wait", n_dropped, *waiting)
 
     async def _rest(self) -> None:
         try:

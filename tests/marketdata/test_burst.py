@@ -129,7 +129,7 @@ async def burst(script: Script) -> tuple[Seen, str]:
             assert feed.messages == script.n, figures
             assert 0 < seen.backlog <= feed.backlog_limit, figures
             assert shown_s - last_s <= DRAINED_WITHIN_S, figures
-            await asyncio.sleep(2 * STORE_S)  # the slow database is still writing
+            await asyncio.sleep(1.0 + STORE_S)  # the slow database is still writing, and one beat has passed
             assert all(is_shown(seen.view, event) for event in expected.values()), figures
             assert feed.connected and feed.malformed == 0 and feed.reconnects == 0, figures
             assert not seen.task.done(), figures
@@ -144,9 +144,10 @@ async def test_a_burst_is_bounded_and_the_newest_quote_wins(
     desk_db: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     seed = random.randrange(2**32)
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         seen, figures = await burst(Script(BURST, step_ms=STEP_MS, seed=seed))
     with capsys.disabled():
         print(f"\nburst: {figures}")
-    assert not caplog.records, f"seed {seed}: {caplog.text}"
+    assert all(record.levelno < logging.ERROR for record in caplog.records), f"seed {seed}: {caplog.text}"
+    assert "of at most 1000 wait" in caplog.text or not seen.view.feed.dropped, f"seed {seed}: {figures}"
     assert seen.store.n_stored > 0, f"seed {seed}: {figures}"
