@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connections
 
 from apps.engine.errors import IntegrityBreach
-from apps.engine.values import Bars
 from apps.execution.autopilot import Autopilot
 from apps.execution.bars_autopilot import BarsAutopilot
 from apps.execution.desk_thread import desk_thread
@@ -22,24 +21,14 @@ from apps.marketdata.exchange.client import ExchangeClient
 from apps.marketdata.exchange.simulated.process import ExchangeProcess, start_exchange
 from apps.marketdata.market import market_view
 from apps.marketdata.redis_bridge import run_publisher, run_subscriber
-from apps.marketdata.services import StoreResult, bars_store
+from apps.marketdata.replacing import Replacer, second_client
 from apps.marketdata.stream import run_stream
 from apps.risk import services as risk
-from apps.strategy.selectors import fold_lock, fold_watermark_ms
+from tradedesk.bars import store_bars
 from tradedesk.startup import Say
 
 log = logging.getLogger(__name__)
 ROLES = ("all", "web", "stream", "autopilot")
-
-
-def store_bars(*, symbol: str, interval: str, bars: Bars, source: str, ts_ms: int) -> StoreResult:
-    """Store bars of the stream: what opens at or before the last folded bar comes too late to be folded."""
-    with transaction.atomic():
-        fold_lock(symbol)
-        watermark = fold_watermark_ms(symbol)
-        return bars_store(
-            symbol=symbol, interval=interval, bars=bars, source=source, ts_ms=ts_ms, fold_watermark_ms=watermark
-        )
 
 
 class Runtime:
@@ -70,7 +59,7 @@ class Runtime:
         if self.role in ("all", "web", "autopilot"):
             desk_thread().start()
         if self.role in ("all", "stream"):
-            self._spawn(self._stream(), on_failure)
+            self._spawn(self._stream(on_failure), on_failure)
         if settings.REDIS_URL:
             owns = self.role in ("all", "stream")
             view = market_view()
@@ -99,10 +88,11 @@ class Runtime:
             self._exchange.stop()
             self._exchange = None
 
-    def _spawn(self, work: Any, on_failure: Any) -> None:
+    def _spawn(self, work: Any, on_failure: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, on_failure))
+        return task
 
     def _ended(self, on_failure: Any, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -111,20 +101,28 @@ class Runtime:
             log.error("a task of the desk ended: %s", self.failed, exc_info=self.failed)
             on_failure()
 
-    async def _stream(self) -> None:
+    async def _stream(self, on_failure: Any) -> None:
         rest_url = self._exchange.rest_url if self._exchange else settings.EXCHANGE_REST_URL
         ws_url = self._exchange.ws_url if self._exchange else settings.EXCHANGE_WS_URL
-        async with ExchangeClient(venue(settings.EXCHANGE, rest_url=rest_url, ws_url=ws_url)) as client:
-            await run_stream(
-                view=market_view(),
-                client=client,
-                symbols=settings.SYMBOLS,
-                interval=settings.INTERVAL,
-                store=store_bars,
-                stop=self._stop,
-                n_history=settings.HISTORY_BARS,
-                progress=self._synced,
-            )
+        where = venue(settings.EXCHANGE, rest_url=rest_url, ws_url=ws_url)
+        async with (
+            ExchangeClient(where) as client,
+            second_client(where, settings.EXCHANGE_SECOND_REST_URL) as second,
+        ):
+            doubts = self._spawn(Replacer(client, second, store_bars, market_view()).run(), on_failure)
+            try:
+                await run_stream(
+                    view=market_view(),
+                    client=client,
+                    symbols=settings.SYMBOLS,
+                    interval=settings.INTERVAL,
+                    store=store_bars,
+                    stop=self._stop,
+                    n_history=settings.HISTORY_BARS,
+                    progress=self._synced,
+                )
+            finally:
+                doubts.cancel()
 
     def _synced(self, seen: Any) -> None:
         if seen.fraction >= 1:
