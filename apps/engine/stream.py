@@ -161,8 +161,10 @@ class StreamCore:
     def is_stale(self, symbol: str, mono_ms: int, ts_ms: int) -> bool:
         """Whether this symbol's price may not be acted on: it came too long ago, or the exchange's time is another."""
         lane, limit = self.lanes[symbol], self.limits.stale_after_ms
-        came_in_time = mono_ms - lane.priced_mono_ms <= limit and ts_ms - lane.priced_after_ms <= limit
-        return not (came_in_time and abs(ts_ms - lane.event_ms) <= limit and self._live is not None)
+        came_lately = mono_ms - lane.priced_mono_ms <= limit
+        # A price that came in time over a late line is as old as what the line told just before it.
+        was_new = lane.priced_after_ms == NEVER or ts_ms - lane.priced_after_ms <= limit
+        return not (came_lately and was_new and abs(ts_ms - lane.event_ms) <= limit and self._live is not None)
 
     def _links(self) -> list[Link]:
         return [link for link in (self._live, self._next) if link is not None]

@@ -31,7 +31,7 @@ class Lane:
     __slots__ = (
         *("symbol", "quote", "book", "bar", "is_dirty", "closed"),
         *("quote_id", "book_id", "trade_id", "trade_ms", "bar_event_ms", "closed_ms"),
-        *("event_ms", "moved_mono_ms", "priced_mono_ms"),
+        *("event_ms", "moved_mono_ms", "priced_mono_ms", "priced_after_ms"),
     )
 
     def __init__(self, symbol: str) -> None:
@@ -46,6 +46,7 @@ class Lane:
         self.event_ms = NEVER  # the newest time that the exchange itself stated
         self.moved_mono_ms = NEVER  # when that time last moved
         self.priced_mono_ms = NEVER  # when a quote or book last arrived
+        self.priced_after_ms = NEVER  # the exchange's time just before it: it is no older than that
 
     def forget_update_ids(self) -> None:
         """Another connection may count the states of the book anew."""
@@ -98,6 +99,7 @@ class Lanes:
             lane.quote = event
             lane.quote_id = event.update_id
             lane.priced_mono_ms = mono_ms
+            lane.priced_after_ms = lane.event_ms
 
     def book(self, event: DepthEvent, mono_ms: int, ts_ms: int) -> None:
         lane = self._lanes.get(event.symbol)
@@ -114,6 +116,7 @@ class Lanes:
             lane.book = event
             lane.book_id = event.update_id
             lane.priced_mono_ms = mono_ms
+            lane.priced_after_ms = lane.event_ms
 
     def trade(self, event: AggTradeEvent, mono_ms: int, ts_ms: int) -> None:
         lane = self._lanes.get(event.symbol)

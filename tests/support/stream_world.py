@@ -258,7 +258,8 @@ class World:
             if not self.core.is_stale(symbol, self.mono_ms, self.ts_ms):
                 self.trusted += 1
                 age_ms = self.ts_ms - source.quoted_at[self._mark(symbol)]
-                assert age_ms <= self.limits.stale_after_ms, f"{symbol} called fresh with a quote {age_ms} ms old"
+                # A frame that changed places is a step older than its neighbors say.
+                assert age_ms <= self.limits.stale_after_ms + STEP_MS, f"{symbol}: a quote {age_ms} ms old called fresh"
 
     def _mark(self, symbol: str) -> int:
         """The update id of the newest price that the core has handed on or holds ready."""
@@ -288,14 +289,14 @@ class World:
             trades = self.drained_trades[symbol]
             assert len(set(trades)) == len(trades), f"{symbol}: a trade was handed on twice"
             gaps = sorted(self.gapped.pop((symbol, "trades"), []))
-            missing = set(range(trades[0], source.trade_id)) - set(trades)
-            unmarked = [at for at in missing if not any(a <= at <= b for a, b in gaps)]
+            untold = set(range(trades[0], source.trade_id)) - set(trades)
+            unmarked = [at for at in untold if not any(a <= at <= b for a, b in gaps)]
             assert not unmarked, f"{symbol}: trades {unmarked} are lost and not marked"
+            # What is missing before a bar shows when that bar closes.
+            opens = [at for at in source.bars if at <= self.core.lanes[symbol].closed_ms]
+            missing = [at for at in opens if at not in self.drained_bars[symbol]]
             bar_gaps = self.gapped.pop((symbol, "bars"), [])
-            opens = sorted(source.bars)[:-1]
-            lost = [
-                at for at in opens if at not in self.drained_bars[symbol] and not any(a <= at <= b for a, b in bar_gaps)
-            ]
+            lost = [at for at in missing if not any(a <= at <= b for a, b in bar_gaps)]
             assert not lost, f"{symbol}: bars {lost} are lost and not marked"
             self.drained_trades[symbol] = trades[-1:]
             source.bars = {at: bar for at, bar in source.bars.items() if at >= opens[-1]}
