@@ -28,9 +28,14 @@ class Quote(NamedTuple):
 
 @dataclass(slots=True)
 class Lane:
-    """The present of one symbol. Changed under the lock of its view."""
+    """The present of one symbol. Changed under the lock of its view.
+
+    `priced_after_ms` is the exchange's own time as it was known when bid and ask arrived: on a line that is late they
+    are no newer than that, whatever later events say.
+    """
 
     quote: Quote
+    priced_after_ms: int = 0
     update_id: int = -1
     version: int = 0
     book: Book | None = None
@@ -56,8 +61,8 @@ class Lane:
 
     def put(self, quote: Quote) -> None:
         """Overwrite the best prices and the last trade."""
-        self.quote = quote
-        self.version += 1
+        self.priced_after_ms = quote.event_ms
+        self._set(quote)
 
     def due(self) -> list[tuple[Future[Book], Book]]:
         """Who has waited for a book as new as the present one, and that book; they wait no longer."""
@@ -80,4 +85,8 @@ class Lane:
         # A kline repeats the last trade's price, and may do so late: it counts only where it is the newer news.
         # A time from the future would pass for fresh until it comes.
         if newest_ms <= event_ms <= now_ms + BELIEVED_AHEAD_MS:
-            self.put(Quote(symbol, bid_e8, ask_e8, price_e8, ts_ms, event_ms))
+            self._set(Quote(symbol, bid_e8, ask_e8, price_e8, ts_ms, event_ms))
+
+    def _set(self, quote: Quote) -> None:
+        self.quote = quote
+        self.version += 1

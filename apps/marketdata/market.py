@@ -20,8 +20,6 @@ from apps.marketdata.clock import MarketClock
 from apps.marketdata.feed import FeedState, FeedStatus
 from apps.marketdata.lane import Lane, Quote
 
-FROZEN_AFTER_MS = 15_000  # klines come every two seconds while anything trades
-
 log = logging.getLogger(__name__)
 BarClosed = Callable[[str, int], None]
 Updated = Callable[[str], None]
@@ -83,12 +81,12 @@ class MarketView:
         """Whether the symbol's prices cannot be trusted now: by their age, by its last word, or by an open question.
 
         Bid and ask are as old as their arrival. An exchange that still sends them but has stopped shows in the times it
-        states itself, which klines and trades carry.
+        states itself, which klines and trades carry; and on a line that is late, prices are no newer than those times.
         """
-        quote = self.quote(symbol)
-        if quote is None or not self.clock.is_set or self.is_unconfirmed(symbol):
+        quote, lane = self.quote(symbol), self._lanes.get(symbol)
+        if quote is None or lane is None or not self.clock.is_set or lane.is_unconfirmed:
             return True
-        return self.now_ms() - min(quote.ts_ms, quote.event_ms) > after_ms
+        return self.now_ms() - min(quote.ts_ms, quote.event_ms, lane.priced_after_ms) > after_ms
 
     def set_unconfirmed(self, symbol: str, is_unconfirmed: bool) -> None:
         """Say whether the symbol's newest closed bar is in quarantine, its prices therefore in doubt."""

@@ -108,6 +108,22 @@ def test_a_frozen_symbol_is_stale_although_its_books_keep_coming(view: MarketVie
     assert view.is_stale("AAA", 5_000) and not view.is_stale("BBB", 5_000)
     assert (view.last_event_ms("AAA"), view.last_event_ms(), view.last_event_ms("ZZZ")) == (T0, T0 + 5_100, 0)
     view.apply(kline(T0 + 5_100))
+    view.apply(depth(52))
+    assert not view.is_stale("AAA", 5_000)
+
+
+def test_prices_of_a_late_line_are_no_newer_than_the_event_before_them(wall: Wall) -> None:
+    """The line is 4 s late: a quote that is 2 s here tells of 6 s ago, whatever the exchange says meanwhile."""
+    view = MarketView(clock=MarketClock(monotonic=wall, max_rate=1.0), symbols=["AAA"])
+    view.clock.observe_server(T0)
+    view.apply(trade(T0))
+    wall.s += 4
+    view.apply(depth(1))
+    assert not view.is_stale("AAA", 5_000)
+    wall.s += 2
+    view.apply(trade(T0 + 2_000))
+    assert view.is_stale("AAA", 5_000)
+    view.apply(depth(2))
     assert not view.is_stale("AAA", 5_000)
 
 
