@@ -95,7 +95,7 @@ async def assert_complete(told: list[int]) -> None:
 
 async def test_three_planned_rotations_lose_no_bar(desk_db: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Without a word the server cuts at 1 s; the desk leaves before."""
-    manners = Manners(ping_s=0.2, pong_s=0.6, life_s=1.0, notice_s=0)
+    manners = Manners(ping_s=0.4, pong_s=1.2, life_s=1.0, notice_s=0)
     told, lines = await rotate(manners, scaled(750, 50), caplog, pause_s=0.004, timeout_s=20)
     assert len(told) > 15, "three rotations among too few bars prove nothing"
     await assert_complete(told)
@@ -104,7 +104,7 @@ async def test_three_planned_rotations_lose_no_bar(desk_db: Path, caplog: pytest
 
 
 async def test_three_announced_shutdowns_lose_no_bar(desk_db: Path, caplog: pytest.LogCaptureFixture) -> None:
-    manners = Manners(ping_s=0.2, pong_s=0.6, life_s=1.0, notice_s=0.4)
+    manners = Manners(ping_s=0.4, pong_s=1.2, life_s=1.0, notice_s=0.4)
     told, lines = await rotate(manners, scaled(NEVER_MS, 0), caplog, pause_s=0.004, timeout_s=20)
     await assert_complete(told)
     assert [line for line in lines if "missing" in line] == []
@@ -114,7 +114,7 @@ async def test_three_announced_shutdowns_lose_no_bar(desk_db: Path, caplog: pyte
 @pytest.mark.soak
 async def test_three_days_in_four_minutes_lose_no_bar(desk_db: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Times / 1000: a life of 86.4 s, rotations at 82.8 s and up to 1.8 s around it, a minute of market in 60 ms."""
-    manners = Manners(ping_s=0.2, pong_s=0.6, life_s=86.4, notice_s=0)
+    manners = Manners(ping_s=0.4, pong_s=1.2, life_s=86.4, notice_s=0)
     told, lines = await rotate(manners, scaled(82_800, 1_800), caplog, pause_s=0.02, timeout_s=400)
     assert len(told) > 500, "three rotations among too few bars prove nothing"
     await assert_complete(told)
