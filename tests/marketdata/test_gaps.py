@@ -228,9 +228,14 @@ def test_every_hole_of_the_recorded_minutes_is_a_known_halt(recorded_data: Path)
 
 @pytest.mark.soak
 def test_every_hole_of_all_recorded_bars_is_a_known_halt(recorded_data: Path) -> None:
+    # Refused whole: two files hold bars off the grid, and those of SHIB volumes that no int64 of 1e-8 holds.
+    refused = ("ETHUSDT-1h-to", "LTCUSDT-1h-to", "SHIB")
+    n_read, outside = 0, {}
     for path in sorted((recorded_data / "klines").glob("1[mh]/*-20*")):
-        if "ETHUSDT-1h-to" not in path.name and "LTCUSDT-1h-to" not in path.name:  # refused: bars off the grid
-            assert holes_outside_halts(path) == [] or "SHIB" in path.name, path.name
+        if not path.name.startswith(refused):
+            outside[path.name] = holes_outside_halts(path)
+            n_read += 1
+    assert n_read > 20 and {name: holes for name, holes in outside.items() if holes} == {}
 
 
 def holes_outside_halts(path: Path) -> list[int]:
