@@ -2,55 +2,31 @@
 "use strict";
 
 (function () {
-  const ACK_MS = 5000;
-  const SILENCE_MS = 30000; // a socket that says nothing for this long is taken for dead
-  const FIRST_RETRY_MS = 500;
-  const LONGEST_RETRY_MS = 30000;
-  const FINAL_CODES = { 4400: "refused by the desk", 4401: "sign in to see live prices" };
-
   const page = document.querySelector("[data-symbols]");
   const staleMs = Number(page?.dataset.staleMs || 5000);
   const ticks = new Map(); // symbol -> {bid, ask, last, tsMs, ageMs, at, direction}
-  const feed = { socket: null, seq: null, attempts: 0, retryAt: null, heardAt: 0, ended: "", upstream: null };
+  let socket = null;
+  let upstream = null; // what the desk last said of the exchange
 
   function isWanted() {
     return document.querySelector("[data-price], [data-chart='price']") !== null;
   }
 
   function isOpen() {
-    return feed.socket !== null && feed.socket.readyState === WebSocket.OPEN;
+    return socket !== null && socket.isOpen;
   }
 
   function connect() {
     const scheme = window.location.protocol === "https:" ? "wss" : "ws";
     const symbols = encodeURIComponent(page.dataset.symbols);
-    const socket = new WebSocket(`${scheme}://${window.location.host}/ws/prices/?symbols=${symbols}`);
-    Object.assign(feed, { socket, seq: null, retryAt: null, heardAt: performance.now() });
-    socket.addEventListener("message", (event) => hear(JSON.parse(event.data)));
-    socket.addEventListener("close", (event) => closed(socket, event.code));
-  }
-
-  function closed(socket, code) {
-    if (socket !== feed.socket) return;
-    feed.socket = null;
-    feed.ended = FINAL_CODES[code] || "";
-    if (!feed.ended) {
-      // Full jitter: browsers that lost the desk together must not come back together.
-      const ceiling = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** feed.attempts);
-      const delay = Math.random() * ceiling;
-      feed.attempts += 1;
-      feed.retryAt = performance.now() + delay;
-      window.setTimeout(connect, delay);
-    }
-    showState();
+    const address = `${scheme}://${window.location.host}/ws/prices/?symbols=${symbols}`;
+    socket = new window.PriceSocket(address, { message: hear, change: showState });
   }
 
   function hear(message) {
-    feed.heardAt = performance.now();
-    feed.attempts = 0;
-    if (typeof message.seq === "number") feed.seq = message.seq;
     if (message.type === "snapshot" || message.type === "ticks") (message.ticks || []).forEach(take);
-    if (message.type === "status") feed.upstream = message;
+    if (message.type === "status") upstream = message;
+    if (message.type === "snapshot" && message.status) upstream = message.status;
     if (message.type === "execution") {
       document.dispatchEvent(new CustomEvent("desk:execution", { detail: message.execution || message }));
     }
@@ -101,15 +77,16 @@
   }
 
   function stateOf() {
-    if (feed.ended) return ["bad", feed.ended];
+    if (socket?.ended) return ["bad", socket.ended];
     if (!isOpen()) {
-      const wait = feed.retryAt === null ? 0 : Math.max(0, Math.ceil((feed.retryAt - performance.now()) / 1000));
-      const word = feed.attempts === 0 && ticks.size === 0 ? "connecting" : "disconnected";
+      const wait = Math.ceil((socket?.retryInMs ?? 0) / 1000);
+      const isFirst = ticks.size === 0 && !socket?.attempts;
+      const word = isFirst ? "connecting" : "disconnected";
       return word === "connecting" ? ["warn", word] : ["bad", `${word}, retrying${wait ? ` in ${wait} s` : ""}`];
     }
     if (ticks.size === 0) return ["warn", "waiting for the first price"];
     const youngest = Math.min(...[...ticks.values()].map(ageOf));
-    if (feed.upstream?.connected === false) return ["bad", `exchange disconnected, ${window.desk.ageText(youngest)} old`];
+    if (upstream?.connected === false) return ["bad", `exchange disconnected, ${window.desk.ageText(youngest)} old`];
     return youngest > staleMs ? ["bad", `stale, ${window.desk.ageText(youngest)} old`] : ["good", "live"];
   }
 
@@ -125,17 +102,11 @@
   function beat() {
     showPrices();
     showState();
-    if (isOpen() && performance.now() - feed.heardAt > SILENCE_MS) feed.socket.close();
-  }
-
-  function acknowledge() {
-    if (isOpen() && feed.seq !== null) feed.socket.send(JSON.stringify({ ack: feed.seq }));
   }
 
   if (!page || !isWanted()) return;
   document.addEventListener("desk:refreshed", beat);
   window.setInterval(beat, 1000);
-  window.setInterval(acknowledge, ACK_MS);
   connect();
   showState();
 })();

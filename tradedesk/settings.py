@@ -70,7 +70,6 @@ TRADEDESK_DATA = BASE_DIR / read_setting("TRADEDESK_DATA")
 ENGINE_HASH = engine_hash()
 INTERVAL_MS = INTERVALS_MS[INTERVAL]
 HORIZON_BARS: int = int(read_setting("HORIZON_BARS") or (5 if EXCHANGE == "simulated" else 60))
-MAX_DD_BPS: int = int(MAX_DD * Decimal(10_000))
 
 
 def _secret_key() -> str:

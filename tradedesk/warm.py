@@ -8,6 +8,7 @@ from apps.engine.decide import decide
 from apps.engine.decision import ArrivalRecord, DecisionInputs, Draw, TermsRecord
 from apps.engine.desk import DeskRecord, LimitRecord
 from apps.engine.observer import Observer
+from apps.engine.quality import suspicions
 from apps.engine.rng import philox_uniform_nb
 from apps.engine.values import Bars, Filters, IntArray1d
 
@@ -21,6 +22,7 @@ def warm_kernels(observer: Observer, inactive: IntArray1d) -> None:
     observer.observe_many(bars.slice(0, N_BARS - 1), inactive=inactive, is_bocpd=True)
     view = observer.observe(bars.slice(N_BARS - 1, N_BARS), inactive=inactive, is_bocpd=True)
     observer.regime()
+    suspicions(bars, bars.slice(0, 0), tick_e8=1_000_000, interval_ms=observer.settings.interval_ms)
     u = float(philox_uniform_nb(1, 1, 0, 0))
     filters = Filters(1_000_000, 100_000, 0, 0, 0, 0, 0, 0, 0, 1)
     nothing = DeskRecord(*([0] * len(DeskRecord._fields)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
@@ -9,11 +11,15 @@ from apps.web.roles import Role
 
 
 class User(AbstractUser):
-    """A person or script; the role says what it may do."""
+    """A person or script; the role says what it may do. Operators and owners may open the admin."""
 
     role = models.CharField(
         max_length=8, choices=[(role.value, role.value) for role in Role], default=Role.VIEWER.value
     )
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.is_staff = self.role in (Role.OPERATOR.value, Role.OWNER.value)
+        super().save(*args, **kwargs)
 
 
 class Token(models.Model):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from apps.engine.values import Book
-from apps.marketdata.market import FROZEN_AFTER_MS, MarketView, market_view
+from apps.marketdata.market import MarketView, market_view
 
 LEVELS_ARRIVAL = 20
 LEVELS_SEEN = 5
@@ -50,9 +50,9 @@ def live_facts(symbol: str, *, seen: Book | None, arrival: Book | None, view: Ma
     marks = {}
     for name in market.symbols():
         quote = market.quote(name)
-        if quote is not None and 0 <= now_ms - quote.ts_ms <= stale_ms:
+        if quote is not None and not market.is_stale(name, stale_ms):
             marks[name] = (quote.bid_e8 + quote.ask_e8) // 2
-    age = book_age_ms(market, arrival, now_ms)
+    age = book_age_ms(market, symbol, arrival, now_ms)
     if arrival is not None and 0 <= age <= stale_ms:
         marks[symbol] = mid_e8(arrival)
     last = arrival or seen
@@ -71,11 +71,13 @@ def last_trade(market: MarketView, symbol: str) -> tuple[int, int]:
     return (quote.last_e8 if quote is not None else 0), -1
 
 
-def book_age_ms(market: MarketView, arrival: Book | None, now_ms: int) -> int:
-    """Age of the book, or of the exchange's own time once it stands still; -1 where there is nothing to judge."""
-    event_ms = market.last_event_ms()
-    if arrival is None or not arrival.bids or not arrival.asks or event_ms == 0:
+def book_age_ms(market: MarketView, symbol: str, arrival: Book | None, now_ms: int) -> int:
+    """Age of the older of the book and the symbol's own event time; -1 where there is nothing to believe.
+
+    A frozen exchange may go on sending books: its event times say when it last knew anything. While the symbol's newest
+    bar is in doubt, so is its price.
+    """
+    event_ms = market.last_event_ms(symbol)
+    if arrival is None or not arrival.bids or not arrival.asks or event_ms == 0 or market.is_unconfirmed(symbol):
         return -1
-    # A frozen exchange may go on sending books: its event times say when it last knew anything.
-    frozen_ms = now_ms - event_ms
-    return max(0, now_ms - arrival.ts_ms, frozen_ms if frozen_ms > FROZEN_AFTER_MS else 0)
+    return max(0, now_ms - arrival.ts_ms, now_ms - event_ms)

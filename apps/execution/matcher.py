@@ -14,12 +14,12 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db import Error as DatabaseFault
 
 from apps.engine.errors import TradedeskError
+from apps.engine.stream_events import AggTradeEvent
 from apps.execution import matching
 from apps.execution.desk_thread import desk_thread
 from apps.execution.facts import book_age_ms, last_trade
 from apps.execution.matching import Event, SeenBook
 from apps.execution.matching_rows import open_symbols, trades_known
-from apps.marketdata.exchange.frames import AggTradeEvent
 from apps.marketdata.market import MarketView
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Matcher:
         if book is None or lane.book_id == (book.ts_ms, book.update_id):
             return
         price_e8, trade_id = last_trade(self._view, symbol)
-        age_ms = book_age_ms(self._view, book, book.ts_ms)
+        age_ms = book_age_ms(self._view, symbol, book, book.ts_ms)
         with self._lock:
             lane.book_id = (book.ts_ms, book.update_id)
             lane.put(SeenBook(book, age_ms, price_e8, trade_id))
@@ -165,7 +165,7 @@ class Matcher:
     def _tell_stale(self, symbol: str) -> None:
         """Without a fresh book orders must still learn that the data is stale, and cancels must still arrive."""
         book, now_ms = self._view.book(symbol), self._view.now_ms()
-        age_ms = book_age_ms(self._view, book, now_ms)
+        age_ms = book_age_ms(self._view, symbol, book, now_ms)
         if book is not None and not 0 <= age_ms <= settings.STALE_AFTER_MS:
             with self._lock:
                 self._lane(symbol).put(SeenBook(book._replace(ts_ms=now_ms), age_ms, 0, -1))

@@ -15,6 +15,7 @@ from apps.engine.order_step import Step
 from apps.engine.order_types import OrderReason
 from apps.engine.order_values import Depth, Phase, Trade, depth_of
 from apps.engine.reasons import TradingState
+from apps.engine.stream_events import AggTradeEvent
 from apps.engine.values import Book, Filters
 from apps.execution.account import AccountState, account_state
 from apps.execution.changed_rules import converted, split_by_units
@@ -27,7 +28,6 @@ from apps.execution.order_rows import state_put
 from apps.execution.protective import protective_follow
 from apps.execution.selectors import account_current
 from apps.marketdata import selectors as market
-from apps.marketdata.exchange.frames import AggTradeEvent
 from apps.risk import fence
 from apps.risk.sentinel import sentinel_reason
 

@@ -53,8 +53,8 @@ def open_orders(*, account: Account, using: str) -> dict[str, list[OpenOrder]]:
     """The epoch's open orders by symbol, oldest first, protective ones left out."""
     rows = Order.objects.using(using).filter(account=account, is_open=True).exclude(origin=PROTECTIVE)
     found: dict[str, list[OpenOrder]] = {}
-    for symbol, state in rows.order_by("number").values_list("symbol", "state"):
-        found.setdefault(symbol, []).append(order_from_json(state))
+    for row in rows.order_by("number"):
+        found.setdefault(row.symbol, []).append(order_of(row))
     return found
 
 

@@ -197,8 +197,9 @@ def order_differences(*, epoch: int, using: str) -> list[BookDifference]:
     ]
     waiting = orders.filter(is_open=True).order_by("number")
     for order_id, quantity, filled, state in waiting.values_list("order_id", "quantity_e8", "filled_e8", "state"):
-        lots = state["lots"] if state else 0
-        made = state["filled_lots"] * quantity // lots if lots else -1
+        known = state or {"lots": 0, "filled_lots": 0}
+        lots = known["lots"]
+        made = known["filled_lots"] * quantity // lots if lots else -1
         if made != filled or quantity % max(1, lots):
             found.append(BookDifference(f"open state of {order_id}", made, filled))
     return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.http import HttpRequest
+from django.contrib.auth import get_user
+from django.http import HttpRequest, parse_cookie
 from django.http.request import split_domain_port, validate_host
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -49,16 +51,20 @@ def is_own_page(meta: Mapping[str, Any], scheme: str) -> bool:
 
 
 async def may_read(scope: Mapping[str, Any]) -> bool:
-    """Whether the loopback trust, the session or the bearer token of the handshake allows reading."""
+    """Whether the loopback trust, the session or the bearer token of the handshake allows reading at this moment."""
     meta = meta_of(scope)
     if settings.EMBEDDED and is_from_loopback(meta, scheme_of(scope)):
         return True
-    return bool(await database_sync_to_async(_has_login)(meta, scope.get("user")))
+    return bool(await database_sync_to_async(_has_login)(meta))
 
 
-def _has_login(meta: dict[str, Any], session_user: Any) -> bool:
-    request = HttpRequest()
-    request.method, request.META, request.user = "GET", meta, session_user
+def _has_login(meta: dict[str, Any]) -> bool:
+    """Read from the database each time: sessions and tokens end while sockets live on."""
+    request: Any = HttpRequest()
+    request.method, request.META = "GET", meta
+    session_key = parse_cookie(meta.get("HTTP_COOKIE", "")).get(settings.SESSION_COOKIE_NAME)
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    request.user = get_user(request)
     kinds: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
     asked = Request(request, authenticators=[kind() for kind in kinds])
     try:

@@ -1,4 +1,4 @@
-"""Cards of market data: prices as they move, the feed they come from; and the market's clock in the header."""
+"""Cards of market data: prices, the feed they come from and how good it is; and the market's clock in the header."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from django.conf import settings
 
 from apps.dashboard import cards, formats, header
 from apps.marketdata.exchange.intervals import interval_ms
-from apps.marketdata.market import Quote, market_view
+from apps.marketdata.lane import Quote
+from apps.marketdata.market import market_view
+from apps.marketdata.quality_selectors import quality_stats, quarantine_recent, waiting
 from apps.marketdata.selectors import bar_last
 
 
@@ -69,6 +71,13 @@ def _feed_row(symbol: str, now_ms: int | None) -> dict[str, Any]:
     }
 
 
+def quality_context() -> dict[str, Any]:
+    """What was judged and held, and the candles that were last not believed."""
+    stats = quality_stats()
+    names = ("mode", "checked", "accepted", "quarantined", "confirmed", "replaced", "pending")
+    return {**{name: stats[name] for name in names}, "alerted": waiting().alerted, "rows": quarantine_recent(5)}
+
+
 def _age_text(duration_ms: int | None) -> str:
     """An age to the tenth of a second while it is short: freshness is judged in seconds."""
     if duration_ms is None or duration_ms >= 60_000:
@@ -91,6 +100,17 @@ def clock_state() -> header.ClockState | None:
 
 header.register_clock(clock_state)
 cards.register(cards.Card("prices", "Prices", "marketdata/cards/prices.html", prices_context, order=20, span=5))
+cards.register(
+    cards.Card(
+        "quality",
+        "Data quality",
+        "marketdata/cards/quality.html",
+        quality_context,
+        order=90,
+        span=12,
+        query_budget=8,
+    )
+)
 cards.register(
     cards.Card(
         "feed",

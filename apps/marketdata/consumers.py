@@ -1,34 +1,30 @@
-"""What does a browser see of the prices? A snapshot, then the latest, as fast as it takes them and never faster.
+"""Who is at the other end of this WebSocket, and what does it ask for? The fan-out writes to it; here it is let in.
 
-One sender task per client reads what is latest from the MarketView, so a slow client costs no memory: it skips, it does
-not queue. The transport tells nothing of a stalled reader, so the client acknowledges what it has seen.
+A login ends while its socket lives on, so it is looked at again every half minute or so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
-from autobahn.exception import Disconnected
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import DatabaseError
 
 from apps.marketdata.admission import is_own_page, may_read, meta_of, scheme_of
-from apps.marketdata.hub import HubClient, hub
-from apps.marketdata.market import MarketView, market_view
-from apps.marketdata.wire import status_message, tick_of
-from apps.web.values import iso_ms
+from apps.marketdata.fanout import Fanout, fanout_of
+from apps.marketdata.hub import hub
+from apps.marketdata.market import market_view
+from apps.marketdata.price_client import BAD_REQUEST, FAILED, NOT_ALLOWED, PriceClient
 
-BAD_REQUEST, NOT_ALLOWED, NO_ACK, TOO_SLOW, FAILED = 4400, 4401, 4408, 4409, 4500
-FRAME_GAP_S = 0.1
-IDLE_S = 1.0
-ACK_WITHIN_S = 15.0
-UNSEEN_LIMIT = 64
+RECHECK_S = 45.0  # with the time that a check takes, a login that ended is noticed within a minute
 LONGEST_MESSAGE = 1_024
 LONGEST_QUERY = 2_048
 
@@ -40,100 +36,67 @@ class PricesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     channel_layer_alias = "none"  # prices never travel through a channel layer, which would drop the newest
 
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels would first look after database connections, in a thread, at each acknowledgement. None is held.
+        await getattr(self, get_handler_name(message))(message)
+
     async def connect(self) -> None:
-        self.view: MarketView = market_view()
-        self.sender: asyncio.Task[None] | None = None
-        self.client: HubClient | None = None
-        self.seq = self.acked = 0
+        self.client: PriceClient | None = None
+        self.recheck: asyncio.Task[None] | None = None
         await self.accept()
         if not is_own_page(meta_of(self.scope), scheme_of(self.scope)) or not await may_read(self.scope):
             await self.close(NOT_ALLOWED)
             return
-        symbols = _wanted_symbols(self.scope.get("query_string", b""))
+        symbols = wanted_symbols(self.scope.get("query_string", b""))
         if symbols is None:
             await self.close(BAD_REQUEST)
             return
-        self.acked_at = time.monotonic()
-        self.client = HubClient(symbols)
-        self.seen = {symbol: -1 for symbol in symbols}
-        hub.join(self.client)
-        self.sender = asyncio.ensure_future(self._send_until_gone())
+        self.client = PriceClient(symbols, send=self._send_text, close=self.close, now_s=time.monotonic())
+        self.fanout: Fanout = fanout_of(market_view())
+        self.fanout.join(self.client)
+        self.recheck = asyncio.ensure_future(self._recheck_until_gone())
 
     async def disconnect(self, code: int) -> None:
         if self.client is not None:
-            hub.leave(self.client)
-        if self.sender is not None and self.sender is not asyncio.current_task():
-            self.sender.cancel()
-            with suppress(asyncio.CancelledError):
-                await self.sender
+            self.fanout.leave(self.client)
+        if self.recheck is not None:
+            self.recheck.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        acked = _acked(text_data)
-        if acked is None or not self.acked <= acked <= self.seq:
-            await self.close(BAD_REQUEST)
-            return
-        self.acked, self.acked_at = acked, time.monotonic()
+        if self.client is None:
+            return  # not let in, or on its way out
+        acked = acked_seq(text_data)
+        if acked is None or not self.client.acknowledge(acked, time.monotonic()):
+            await self._end(BAD_REQUEST)
 
-    async def _send_until_gone(self) -> None:
-        try:
-            await self._send_loop()
-        except Disconnected:
-            log.debug("a price client has left")  # the transport knows before `disconnect` is called
-        except Exception:
-            log.exception("a price client is cut off")
-            with suppress(Disconnected):
-                await self.close(FAILED)
-
-    async def _send_loop(self) -> None:
-        assert self.client is not None
-        status = status_message(self.view)
-        await self._send({"type": "snapshot", **self._stamp(), "ticks": self._ticks(everything=True), "status": status})
+    async def _recheck_until_gone(self) -> None:
+        """End the connection once its login has ended. Spread out, so that a thousand do not ask at once."""
         while True:
-            await asyncio.sleep(FRAME_GAP_S)
-            await self.client.wait(IDLE_S)
-            messages = self.client.take()
-            if self.client.too_slow:
-                await self.close(TOO_SLOW)
+            await asyncio.sleep(random.uniform(RECHECK_S / 2, RECHECK_S))
+            try:
+                is_allowed = await may_read(self.scope)
+            except DatabaseError as error:
+                log.warning("a price client is cut off: its login could not be looked at: %s", error)
+                await self._end(FAILED)
                 return
-            if time.monotonic() - self.acked_at > ACK_WITHIN_S:
-                await self.close(NO_ACK)
+            if not is_allowed:
+                await self._end(NOT_ALLOWED)
                 return
-            for message in messages:
-                await self._send(message)
-            status, previous = status_message(self.view), status
-            if status != previous:
-                await self._send({"type": "status", **self._stamp(), **status})
-            await self._send_ticks()
 
-    async def _send_ticks(self) -> None:
-        if self.seq - self.acked > UNSEEN_LIMIT:
-            return  # the client lags: it gets the latest once it has caught up
-        ticks = self._ticks(everything=False)
-        if ticks:
-            await self._send({"type": "ticks", **self._stamp(), "ticks": ticks})
+    async def _send_text(self, text: str) -> None:
+        # What AsyncWebsocketConsumer.send comes down to for a text, without its detours: this is the busiest line.
+        await self.base_send({"type": "websocket.send", "text": text})
 
-    def _ticks(self, *, everything: bool) -> list[dict[str, Any]]:
-        ticks = []
-        for symbol, seen in self.seen.items():
-            version = self.view.version(symbol)
-            tick = tick_of(self.view, symbol) if everything or version != seen else None
-            if tick is not None:
-                if seen >= 0:
-                    self.view.feed.count_conflated(max(0, version - seen - 1))
-                self.seen[symbol] = version
-                ticks.append(tick)
-        return ticks
-
-    def _stamp(self) -> dict[str, Any]:
-        return {"ts": iso_ms(self.view.now_ms()) if self.view.clock.is_set else None}
-
-    async def _send(self, message: Any) -> None:
-        self.seq += 1
-        await self.send(text_data=orjson.dumps({"seq": self.seq, **message}).decode())
+    async def _end(self, code: int) -> None:
+        """Close, and neither write nor listen after that."""
+        if self.client is not None:
+            self.fanout.leave(self.client)
+            self.client = None
+        await self.close(code)
 
 
-def _wanted_symbols(query: bytes) -> tuple[str, ...] | None:
-    """The symbols asked for, the whole watch list when none; None when the question makes no sense."""
+def wanted_symbols(query: bytes) -> tuple[str, ...] | None:
+    """The symbols asked for in the order of the watch list, all of it when none; None when the question is nonsense."""
     if len(query) > LONGEST_QUERY:
         return None
     try:
@@ -145,10 +108,10 @@ def _wanted_symbols(query: bytes) -> tuple[str, ...] | None:
     names = [name for name in asked.get("symbols", [""])[0].split(",") if name]
     if len(set(names)) != len(names) or not set(names) <= set(settings.SYMBOLS):
         return None
-    return tuple(names) or tuple(settings.SYMBOLS)
+    return tuple(name for name in settings.SYMBOLS if not names or name in names)
 
 
-def _acked(text: str | None) -> int | None:
+def acked_seq(text: str | None) -> int | None:
     """The number in `{"ack": n}`; None for anything else."""
     if not text or len(text) > LONGEST_MESSAGE:
         return None
@@ -161,5 +124,5 @@ def _acked(text: str | None) -> int | None:
     return int(message["ack"])
 
 
-# The hub rings the bells of those who follow a symbol whose price has changed; once per process.
+# The hub wakes the fan-outs when a price has changed; once per process.
 market_view().on_update(hub.ring)

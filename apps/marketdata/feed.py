@@ -51,21 +51,25 @@ class FeedState:
 
     def count_message(self, now_ms: int | None) -> None:
         """One frame arrived."""
+        self.count_messages(1, now_ms)
+
+    def count_messages(self, n: int, now_ms: int | None) -> None:
+        """So many frames arrived together."""
         now_s = self._monotonic()
         second = int(now_s)
         with self._lock:
-            self.messages += 1
+            self.messages += n
             self.last_message_s = now_s
             self.last_message_ms = now_ms
             if self._seconds and self._seconds[-1][0] == second:
-                self._seconds[-1] = (second, self._seconds[-1][1] + 1)
+                self._seconds[-1] = (second, self._seconds[-1][1] + n)
             else:
-                self._seconds.append((second, 1))
+                self._seconds.append((second, n))
 
-    def count_dropped(self) -> None:
+    def count_dropped(self, n: int = 1) -> None:
         """Something that arrived was not used: no room, another symbol, or not readable."""
         with self._lock:
-            self.dropped += 1
+            self.dropped += n
 
     def count_conflated(self, n_skipped: int) -> None:
         """So many changes were overtaken by newer ones before a client saw them."""

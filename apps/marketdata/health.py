@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from apps.marketdata import selectors
+from apps.marketdata import quality_selectors, quarantine, selectors
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.hub import hub
 from apps.marketdata.market import market_view
@@ -44,5 +44,18 @@ def stream_probe() -> dict[str, Any]:
     }
 
 
+def quality_probe() -> dict[str, Any]:
+    """The candles that wait for a second word, and whether any has waited too long."""
+    found = quality_selectors.waiting()
+    return {
+        "mode": quarantine.quality_mode(),
+        "pending": found.pending,
+        "alerted": found.alerted,
+        "oldest_pending_at": None if found.oldest_ts_ms is None else iso_ms(found.oldest_ts_ms),
+        "status": "degraded" if found.alerted else "ok",
+    }
+
+
+health.register("data_quality", quality_probe)
 health.register("ohlcv", bars_probe)
 health.register("ws", stream_probe)

@@ -1,77 +1,76 @@
-"""Who is watching? The WebSocket clients of this process; one message from any thread reaches them all."""
+"""Who is watching? The browsers of this process; one message from any thread reaches them all.
+
+Browsers hang on outlets, one per event loop that serves any (`apps.marketdata.fanout`). The hub knows outlets alone, so
+that a price costs the reader of the exchange one wake-up, however many browsers look at it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
-
-PENDING_LIMIT = 256
+from typing import Any, Protocol
 
 Message = Mapping[str, Any]
 
 
-class HubClient:
-    """One connection's mailbox: messages kept for it, and a bell that rings when there is something to send."""
+class Outlet(Protocol):
+    """Takes messages to the browsers of one event loop. Its methods may be called from any thread."""
 
-    def __init__(self, symbols: tuple[str, ...]) -> None:
-        self.symbols = frozenset(symbols)
-        self.too_slow = False
-        self._loop = asyncio.get_running_loop()
-        self._bell = asyncio.Event()
-        self._rung = False
-        self._pending: deque[Message] = deque()
+    @property
+    def n_clients(self) -> int: ...
 
     def put(self, message: Message) -> None:
-        """Keep a message; a client that lets too many pile up is marked too slow."""
-        if len(self._pending) >= PENDING_LIMIT:
-            self.too_slow = True
-        else:
-            self._pending.append(message)
-        self.ring()
+        """Send this message to every browser."""
 
     def ring(self) -> None:
-        """Wake the sender, once however often it is called before the sender looks."""
-        if not self._rung and not self._loop.is_closed():
-            self._rung = True
-            self._loop.call_soon_threadsafe(self._bell.set)
+        """There are new prices."""
+
+
+class Bell:
+    """Wakes one task of the event loop it was made on. Rung from any thread, often, at the price of one flag."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._is_rung = False
+
+    def ring(self) -> None:
+        if not self._is_rung and not self._loop.is_closed():
+            self._is_rung = True
+            self._loop.call_soon_threadsafe(self._event.set)
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when rung, or after the timeout."""
+        """Return when rung, or after the timeout; from here on it may ring anew."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._bell.wait()
+                await self._event.wait()
         except TimeoutError:
             return
-
-    def take(self) -> list[Message]:
-        """The messages to send; the bell may ring anew."""
-        self._bell.clear()
-        self._rung = False
-        return [self._pending.popleft() for _ in range(len(self._pending))]
+        finally:
+            self._event.clear()
+            self._is_rung = False
 
 
 class Hub:
-    """The clients of this process. Thread-safe."""
+    """The outlets of this process, and the way to the other processes. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._clients: frozenset[HubClient] = frozenset()
+        self.outlets: tuple[Outlet, ...] = ()
         self._relays: tuple[Callable[[Message], None], ...] = ()
 
     @property
     def n_clients(self) -> int:
-        return len(self._clients)
+        return sum(outlet.n_clients for outlet in self.outlets)
 
-    def join(self, client: HubClient) -> None:
+    def join(self, outlet: Outlet) -> None:
         with self._lock:
-            self._clients |= {client}
+            self.outlets += (outlet,)
 
-    def leave(self, client: HubClient) -> None:
+    def leave(self, outlet: Outlet) -> None:
         with self._lock:
-            self._clients -= {client}
+            self.outlets = tuple(entry for entry in self.outlets if entry is not outlet)
 
     def relay_to(self, relay: Callable[[Message], None]) -> Callable[[], None]:
         """Hand every broadcast to `relay` too, which takes it to the other processes. Returns how to stop."""
@@ -80,7 +79,7 @@ class Hub:
         return lambda: self._forget(relay)
 
     def broadcast(self, message: Message) -> None:
-        """Send a message such as {"type": "execution", …} to every client, here and in the other processes.
+        """Send a message such as {"type": "execution", …} to every browser, here and in the other processes.
 
         Keys go out as they are: the caller spells them for the wire. Returns at once.
         """
@@ -89,15 +88,14 @@ class Hub:
             relay(message)
 
     def deliver(self, message: Message) -> None:
-        """Send a message to the clients of this process alone."""
-        for client in self._clients:
-            client.put(message)
+        """Send a message to the browsers of this process alone."""
+        for outlet in self.outlets:
+            outlet.put(message)
 
     def ring(self, symbol: str) -> None:
-        """The price of a symbol changed."""
-        for client in self._clients:
-            if symbol in client.symbols:
-                client.ring()
+        """The price of a symbol changed. Called for every change, so it does next to nothing."""
+        for outlet in self.outlets:
+            outlet.ring()
 
     def _forget(self, relay: Callable[[Message], None]) -> None:
         with self._lock:

@@ -10,49 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
 
+from apps.engine.stream_events import AggTradeEvent, KlineEvent, MarketEvent
 from apps.engine.values import Book
 from apps.marketdata.clock import MarketClock
-from apps.marketdata.exchange.frames import AggTradeEvent, BookTickerEvent, DepthEvent, KlineEvent, MarketEvent
 from apps.marketdata.feed import FeedState, FeedStatus
-
-KEPT_TRADES = 200
-KEPT_BARS = 5
-FROZEN_AFTER_MS = 15_000  # klines come every two seconds while anything trades
+from apps.marketdata.lane import Lane, Quote
 
 log = logging.getLogger(__name__)
 BarClosed = Callable[[str, int], None]
 Updated = Callable[[str], None]
-
-
-class Quote(NamedTuple):
-    """Best prices and the last trade. `ts_ms` is when bid and ask arrived, `event_ms` the exchange's last own time."""
-
-    symbol: str
-    bid_e8: int
-    ask_e8: int
-    last_e8: int
-    ts_ms: int
-    event_ms: int = 0
-
-
-@dataclass
-class _Lane:
-    """The present of one symbol."""
-
-    quote: Quote
-    update_id: int = -1
-    version: int = 0
-    book: Book | None = None
-    trades: deque[AggTradeEvent] = field(default_factory=lambda: deque(maxlen=KEPT_TRADES))
-    closed: deque[KlineEvent] = field(default_factory=lambda: deque(maxlen=KEPT_BARS))
-    waiting: list[tuple[int, Future[Book]]] = field(default_factory=list)
 
 
 class MarketView:
@@ -62,7 +32,7 @@ class MarketView:
         self.clock = clock or MarketClock()
         self.feed = FeedState()
         self._lock = threading.Lock()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._bar_listeners: list[BarClosed] = []
         self._update_listeners: list[Updated] = []
         self.follow(symbols)
@@ -71,7 +41,7 @@ class MarketView:
         """Keep these symbols from now on, beside those already followed."""
         with self._lock:
             for symbol in symbols:
-                self._lanes.setdefault(symbol, _Lane(Quote(symbol, 0, 0, 0, 0)))
+                self._lanes.setdefault(symbol, Lane(Quote(symbol, 0, 0, 0, 0)))
 
     def symbols(self) -> list[str]:
         return list(self._lanes)
@@ -108,16 +78,31 @@ class MarketView:
             return list(lane.closed) if lane else []
 
     def is_stale(self, symbol: str, after_ms: int) -> bool:
-        """Whether bid and ask are older than `after_ms`, or the exchange's own time has stopped."""
-        quote = self.quote(symbol)
-        if quote is None or not self.clock.is_set:
-            return True
-        now = self.now_ms()
-        return not (now - quote.ts_ms <= after_ms and now - self.last_event_ms() <= FROZEN_AFTER_MS)
+        """Whether the symbol's prices cannot be trusted now: by their age, by its last word, or by an open question.
 
-    def last_event_ms(self) -> int:
-        """The newest time that the exchange itself stated in a frame, over all symbols; 0 when there is none."""
-        return max((lane.quote.event_ms for lane in list(self._lanes.values())), default=0)
+        Bid and ask are as old as their arrival. An exchange that still sends them but has stopped shows in the times it
+        states itself, which klines and trades carry; and on a line that is late, prices are no newer than those times.
+        """
+        quote, lane = self.quote(symbol), self._lanes.get(symbol)
+        if quote is None or lane is None or not self.clock.is_set or lane.is_unconfirmed:
+            return True
+        return self.now_ms() - min(quote.ts_ms, quote.event_ms, lane.priced_after_ms) > after_ms
+
+    def set_unconfirmed(self, symbol: str, is_unconfirmed: bool) -> None:
+        """Say whether the symbol's newest closed bar is in quarantine, its prices therefore in doubt."""
+        lane = self._lanes.get(symbol)
+        if lane is not None:
+            lane.is_unconfirmed = is_unconfirmed
+
+    def is_unconfirmed(self, symbol: str) -> bool:
+        """Whether the symbol's newest closed bar is in quarantine."""
+        lane = self._lanes.get(symbol)
+        return lane is not None and lane.is_unconfirmed
+
+    def last_event_ms(self, symbol: str | None = None) -> int:
+        """The newest time that the exchange itself stated, of one symbol or of all; 0 when there is none."""
+        lanes = list(self._lanes.values()) if symbol is None else [lane for lane in (self._lanes.get(symbol),) if lane]
+        return max((lane.quote.event_ms for lane in lanes), default=0)
 
     def wait_book(self, symbol: str, at_or_after_ms: int, timeout_s: float) -> Book | None:
         """Block until the first book that arrived at or after a market time; None when the wait ends without one."""
@@ -164,22 +149,36 @@ class MarketView:
 
     def apply(self, event: MarketEvent) -> None:
         """Take in one event of the stream."""
-        if isinstance(event, (KlineEvent, AggTradeEvent)):
-            self.clock.observe(event.event_ms)
-        lane = self._lanes.get(event.symbol)
-        if lane is None:
-            self.feed.count_dropped()
-        elif self.clock.is_set:
-            if isinstance(event, DepthEvent):
-                self._apply_depth(lane, event)
-            else:
-                self._apply_to(lane, event)
+        self.apply_all((event,))
+
+    def apply_all(self, events: Sequence[MarketEvent]) -> None:
+        """Take in events that arrived together, in their order; listeners hear once of each symbol that changed."""
+        told = [event.event_ms for event in events if isinstance(event, (AggTradeEvent, KlineEvent))]
+        if told:
+            self.clock.observe(max(told))
+        now_ms = self.now_ms() if self.clock.is_set else None
+        lanes, n_dropped = {event.symbol: self._lanes.get(event.symbol) for event in events}, 0
+        with self._lock:
+            before = [(lane, lane.version) for lane in lanes.values() if lane is not None]
+            for event in events:
+                lane = lanes[event.symbol]
+                if lane is None:
+                    n_dropped += 1
+                elif now_ms is not None:
+                    lane.take(event, now_ms)
+            due = [entry for lane, _ in before for entry in lane.due()]
+        self._wake(due)
+        if n_dropped:
+            self.feed.count_dropped(n_dropped)
+        self._tell(lane.quote.symbol for lane, version in before if lane.version != version)
 
     def put_quote(self, quote: Quote) -> None:
         """Overwrite the latest best prices."""
         lane = self._lanes.get(quote.symbol)
         if lane is not None:
-            self._change(lane, **quote._asdict())
+            with self._lock:
+                lane.put(quote)
+            self._tell([quote.symbol])
 
     def put_book(self, book: Book) -> None:
         """Overwrite the latest book and wake who waits for it."""
@@ -188,58 +187,32 @@ class MarketView:
             return
         with self._lock:
             lane.book = book
-            due = [future for at, future in lane.waiting if book.ts_ms >= at]
-            lane.waiting = [entry for entry in lane.waiting if book.ts_ms < entry[0]]
-        for future in due:
-            if future.set_running_or_notify_cancel():
-                future.set_result(book)
+            due = lane.due()
+        self._wake(due)
 
     def put_trade(self, trade: AggTradeEvent) -> None:
-        """Remember a trade; its price is the last one."""
+        """Remember a trade; its price is the last one. The clock is not asked."""
         lane = self._lanes.get(trade.symbol)
         if lane is not None:
-            self._apply_to(lane, trade)
+            with self._lock:
+                lane.take(trade, trade.event_ms)
+            self._tell([trade.symbol])
 
     def status(self, stale_after_ms: int = 5_000) -> FeedStatus:
         """How the feed is doing, for the status call and the page."""
         stale = not self._lanes or any(self.is_stale(symbol, stale_after_ms) for symbol in self._lanes)
         return self.feed.status(stale=stale, now_ms=self.now_ms() if self.clock.is_set else None)
 
-    def _apply_depth(self, lane: _Lane, event: DepthEvent) -> None:
-        book = Book(event.symbol, self.now_ms(), event.update_id, event.bids, event.asks)
-        self.put_book(book)
-        if book.bids and book.asks:
-            self._best_of(lane, book.update_id, book.bids[0][0], book.asks[0][0], book.ts_ms)
+    def _tell(self, symbols: Iterable[str]) -> None:
+        listeners = list(self._update_listeners)
+        for symbol in symbols:
+            for listener in listeners:
+                listener(symbol)
 
-    def _apply_to(self, lane: _Lane, event: KlineEvent | AggTradeEvent | BookTickerEvent) -> None:
-        if isinstance(event, BookTickerEvent):
-            self._best_of(lane, event.update_id, event.bid_e8, event.ask_e8, self.now_ms())
-            return
-        with self._lock:
-            if isinstance(event, AggTradeEvent):
-                lane.trades.append(event)
-            elif event.closed:
-                lane.closed.append(event)
-        price = event.price_e8 if isinstance(event, AggTradeEvent) else event.close_e8
-        # A kline repeats the last trade's price, and may do so late: it counts only where it is the newer news.
-        if event.event_ms >= lane.quote.event_ms:
-            self._change(lane, last_e8=price, event_ms=event.event_ms)
-
-    def _best_of(self, lane: _Lane, update_id: int, bid_e8: int, ask_e8: int, ts_ms: int) -> None:
-        if bid_e8 <= 0 or ask_e8 <= 0:
-            return  # an empty side: the quote stays, and grows old
-        with self._lock:
-            is_news = update_id >= lane.update_id
-            lane.update_id = max(update_id, lane.update_id)
-        if is_news:
-            self._change(lane, bid_e8=bid_e8, ask_e8=ask_e8, ts_ms=ts_ms)
-
-    def _change(self, lane: _Lane, **changes: Any) -> None:
-        with self._lock:
-            lane.quote = lane.quote._replace(**changes)
-            lane.version += 1
-        for listener in list(self._update_listeners):
-            listener(lane.quote.symbol)
+    def _wake(self, due: Iterable[tuple[Future[Book], Book]]) -> None:
+        for future, book in due:
+            if future.set_running_or_notify_cancel():
+                future.set_result(book)
 
     def _book_future(self, symbol: str, at_or_after_ms: int) -> Future[Book]:
         ready: Future[Book] = Future()

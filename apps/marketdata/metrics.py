@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-from apps.marketdata import selectors
+from apps.marketdata import quality_selectors, selectors
 from apps.marketdata.hub import hub
 from apps.marketdata.market import MarketView, market_view
 from apps.telemetry.metrics import Sample, collect_with, symbol_label
@@ -16,6 +16,7 @@ def collect() -> Iterator[Sample]:
     """Every gauge of the market data."""
     view = market_view()
     yield from _of_stream(view)
+    yield from _of_quality()
     for symbol, close_ms in selectors.newest_close_ms(settings.INTERVAL).items():
         label = {"symbol": symbol_label(symbol)}
         yield Sample("ohlcv_last_sync_timestamp_seconds", "Close of the newest stored bar", label, close_ms / 1000)
@@ -25,6 +26,19 @@ def collect() -> Iterator[Sample]:
             age_s = max(0, view.now_ms() - quote.ts_ms) / 1000
             label = {"symbol": symbol_label(symbol)}
             yield Sample("price_age_seconds", "Age of bid and ask in market time", label, age_s)
+
+
+def _of_quality() -> Iterator[Sample]:
+    """Counted from rows, so that a restart keeps them."""
+    for reason, count in quality_selectors.counts_by("reason").items():
+        yield Sample("quarantine_total", "Candles that were not believed", {"reason": reason}, count)
+    for status, count in quality_selectors.counts_by("status").items():
+        yield Sample("quarantine_candles", "What became of candles that were not believed", {"status": status}, count)
+    for symbol, (checked, accepted) in quality_selectors.judged_by_symbol().items():
+        label = {"symbol": symbol_label(symbol)}
+        yield Sample("quality_checked_total", "Candles judged", label, checked)
+        yield Sample("quality_accepted_total", "Candles accepted at once", label, accepted)
+    yield Sample("quarantine_alerted", "Held candles that wait too long", {}, quality_selectors.waiting().alerted)
 
 
 def _of_stream(view: MarketView) -> Iterator[Sample]:

@@ -98,8 +98,9 @@ class Quarantine(models.Model):
     """One candle that was not believed: as it came, why, and what became of it.
 
     `pending` candles wait for a second word. `replaced` ones were wrong and another value is stored in their place,
-    `confirmed` ones were true after all and are stored as they came; `noted` ones were stored without waiting, and
-    `discarded` ones a person has judged wrong. The row never goes away.
+    `confirmed` ones were true after all and are stored as they came. Nothing waits for `noted` ones: they were stored
+    all the same, contradict a bar that stays as first observed, or do not tell when they opened. `discarded` ones a
+    person has judged wrong. The row never goes away.
     """
 
     PENDING, REPLACED, CONFIRMED, NOTED, DISCARDED = "pending", "replaced", "confirmed", "noted", "discarded"

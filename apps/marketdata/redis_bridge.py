@@ -1,8 +1,9 @@
 """How do prices reach the processes that do not own the stream? Over one Redis channel, latest first.
 
-The stream's process publishes quotes and books at most ten times a second per symbol, trades as they gather, and the
-nudge of a stored bar at once. Every other process subscribes and feeds the same MarketView, clock included. Messages
-to the browsers travel both ways, so that a decision taken in one process is seen by the clients of all.
+The stream's process publishes quotes and books at most ten times a second per symbol, trades as they gather, the nudge
+of a stored bar at once, and which symbols are in doubt. Every other process subscribes and feeds the same MarketView,
+clock included. Messages to the browsers travel both ways, so that a decision taken in one process is seen by the
+clients of all.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from apps.engine.values import Book
 from apps.marketdata.exchange.frames import AggTradeEvent
 from apps.marketdata.hub import Hub, Message
 from apps.marketdata.hub import hub as process_hub
-from apps.marketdata.market import MarketView, Quote
+from apps.marketdata.lane import Quote
+from apps.marketdata.market import MarketView
 
 CHANNEL = "tradedesk.market"
 FLUSH_S = 0.1
@@ -103,7 +105,7 @@ async def _subscribe(redis: Redis, view: MarketView, hub: Hub, stop: asyncio.Eve
 
 def _take(view: MarketView, hub: Hub, parts: dict[str, Any]) -> None:
     if "now_ms" in parts:
-        view.clock.observe(parts["now_ms"])
+        view.clock.observe_server(parts["now_ms"])
         view.feed.count_message(view.now_ms())
     for symbol, ts_ms, update_id, bids, asks in parts.get("books", ()):
         view.put_book(Book(symbol, ts_ms, update_id, _pairs(bids), _pairs(asks)))
@@ -113,6 +115,10 @@ def _take(view: MarketView, hub: Hub, parts: dict[str, Any]) -> None:
         view.put_quote(Quote(*quote))
     for name, value in parts.get("state", {}).items():
         setattr(view.feed, name, value)
+    if "doubt" in parts:
+        for symbol in view.symbols():
+            view.set_unconfirmed(symbol, symbol in parts["doubt"]["symbols"])
+    # Last: who hears of a bar may act on it, and must know by then what is in doubt.
     for symbol, open_time_ms in parts.get("bars", ()):
         view.announce_bar(symbol, open_time_ms)
     for text in parts.get("messages", ()):
@@ -136,6 +142,7 @@ class _Outbox:
         self._quotes: dict[str, list[Any]] = {}
         self._books: dict[str, tuple[int, int]] = {}
         self._trade_ids: dict[str, int] = {}
+        self._doubt: dict[str, list[str]] = {}
         self._latest_at = self._beat_at = 0.0
         self._undo = [hub.relay_to(self._on_message)]
         if owns_stream:
@@ -158,7 +165,11 @@ class _Outbox:
         if self._owns_stream and now - self._latest_at >= FLUSH_S * 0.9:
             self._latest_at = now
             parts |= {"books": self._new_books(), "trades": self._new_trades(), "quotes": self._new_quotes()}
-        if self._owns_stream and now - self._beat_at >= BEAT_S:
+        doubt = {"symbols": [symbol for symbol in view.symbols() if view.is_unconfirmed(symbol)]}
+        is_beat = now - self._beat_at >= BEAT_S
+        if self._owns_stream and (is_beat or doubt != self._doubt):
+            parts["doubt"] = doubt
+        if self._owns_stream and is_beat:
             self._beat_at = now
             parts["state"] = {name: getattr(view.feed, name) for name in _STATE}
         parts = {name: value for name, value in parts.items() if value}
@@ -172,6 +183,7 @@ class _Outbox:
             self._bars.popleft()
         for _ in parts.get("messages", ()):
             self._messages.popleft()
+        self._doubt = parts.get("doubt", self._doubt)
         self._books |= {book[0]: (book[1], book[2]) for book in parts.get("books", ())}
         self._quotes |= {quote[0]: quote for quote in parts.get("quotes", ())}
         self._trade_ids |= {trade[0]: trade[2] for trade in parts.get("trades", ())}

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 
 from apps.engine.errors import UnknownName
 from apps.engine.values import E8, Bars, Filters
 from apps.marketdata.exchange.intervals import interval_ms
-from apps.marketdata.models import Bar, FilterRevision, Symbol
+from apps.marketdata.grid import Stretch, stretches_missing
+from apps.marketdata.models import Bar, FilterRevision, Quarantine, Symbol
 from apps.web.values import iso_ms
 
 BAR_COLUMNS = Bars._fields
@@ -94,6 +95,12 @@ def bar_last(symbol: str, interval: str) -> int | None:
     return newest
 
 
+def bar_first(symbol: str, interval: str) -> int | None:
+    """Open time of the oldest stored bar, None when there is none."""
+    oldest: int | None = _bars_query(symbol, interval, None, None).aggregate(oldest=Min("open_time_ms"))["oldest"]
+    return oldest
+
+
 def bars_count(symbol: str, interval: str, *, start_ms: int | None = None, end_ms: int | None = None) -> int:
     """How many bars are stored with start_ms <= open < end_ms."""
     return _bars_query(symbol, interval, start_ms, end_ms).count()
@@ -123,6 +130,39 @@ def ohlcv(
     else:
         chosen = list(rows.order_by("-open_time_ms")[:limit])[::-1]
     return [_candle(row, length) for row in chosen]
+
+
+class Held(NamedTuple):
+    """A candle of a window that was not believed, and what became of it."""
+
+    open_time_ms: int
+    reason: str
+    status: str
+
+
+class BacktestBars(NamedTuple):
+    """Bars for a backtest, and what it must say that it touched: missing stretches, and candles once not believed."""
+
+    bars: Bars
+    gaps: tuple[Stretch, ...]
+    quarantined: tuple[Held, ...]
+
+
+def bars_for_backtest(symbol: str, interval: str, start_ms: int, end_ms: int) -> BacktestBars:
+    """Every accepted bar with start_ms <= open < end_ms, also those that came too late for the live fold."""
+    return BacktestBars(
+        bars_load(symbol, interval, start_ms=start_ms, end_ms=end_ms, folded_only=False),
+        tuple(stretches_missing(symbol, interval, start_ms, end_ms)),
+        tuple(quarantine_between(symbol, interval, start_ms, end_ms)),
+    )
+
+
+def quarantine_between(symbol: str, interval: str, start_ms: int, end_ms: int) -> list[Held]:
+    """The candles with start_ms <= open < end_ms that were not believed, oldest first."""
+    rows = Quarantine.objects.filter(
+        symbol_id=symbol, interval=interval, open_time_ms__gte=start_ms, open_time_ms__lt=end_ms
+    )
+    return [Held(*row) for row in rows.order_by("open_time_ms", "id").values_list(*Held._fields)]
 
 
 def bars_from_rows(rows: Iterable[tuple[int, ...]]) -> Bars:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import numpy as np
 from channels.db import database_sync_to_async
 
-from apps.engine.errors import IntegrityBreach
-from apps.engine.quality import schema_faults
+from apps.engine.errors import DataError, IntegrityBreach, InvalidInput, Unavailable
 from apps.engine.values import Bars
 from apps.marketdata import selectors, services
+from apps.marketdata.exchange.binance import UnreadableRow
 from apps.marketdata.exchange.client import ExchangeClient
 from apps.marketdata.exchange.intervals import interval_ms
+from apps.marketdata.intake import bars_take
+from apps.marketdata.quarantine import REST
 from apps.marketdata.services import NOTHING_STORED, StoreResult
+
+RULES_EVERY_MS = 3_600_000
+RULES_POLL_S, RULES_RETRY_S = 1.0, 60.0
+log = logging.getLogger(__name__)
 
 
 class BarStore(Protocol):
@@ -45,7 +51,10 @@ ProgressSeen = Callable[[Progress], None]
 
 @dataclass
 class SyncReport:
-    """What a sync did for one symbol. `missing` bars the exchange does not have; `refused` broke a hard rule."""
+    """What a sync did for one symbol. `missing` bars the exchange does not have; `held` ones wait in quarantine.
+
+    `noted` bars were stored though suspect; `last_ms` is the newest one that was received and not held.
+    """
 
     symbol: str
     interval: str
@@ -54,8 +63,9 @@ class SyncReport:
     stored: StoreResult = NOTHING_STORED
     received: int = 0
     missing: int = 0
+    held: int = 0
+    noted: int = 0
     last_ms: int | None = None
-    refused: Counter[str] = field(default_factory=Counter)
 
 
 async def sync_symbols(client: ExchangeClient, symbols: Sequence[str]) -> list[str]:
@@ -64,6 +74,22 @@ async def sync_symbols(client: ExchangeClient, symbols: Sequence[str]) -> list[s
     ts_ms = await client.time()
     changed: list[str] = await database_sync_to_async(services.symbols_store)(rules=rules, ts_ms=ts_ms)
     return changed
+
+
+async def keep_symbols(client: ExchangeClient, symbols: Sequence[str], now_ms: Callable[[], int]) -> None:
+    """Read the rules again every hour of market time, until cancelled; what fails is tried again a minute later."""
+    due_ms = 0
+    while True:
+        await asyncio.sleep(RULES_POLL_S)
+        try:
+            if now_ms() < due_ms:
+                continue
+            if due_ms and (changed := await sync_symbols(client, symbols)):
+                log.info("the exchange changed its rules for %s", ", ".join(changed))
+            due_ms = now_ms() + RULES_EVERY_MS
+        except (DataError, Unavailable, InvalidInput) as error:
+            log.warning("the exchange's rules were not read: %s", error)
+            await asyncio.sleep(RULES_RETRY_S)
 
 
 async def sync_bars(
@@ -75,24 +101,21 @@ async def sync_bars(
     end_ms: int,
     store: BarStore,
     progress: ProgressSeen | None = None,
+    origin: str = REST,
 ) -> SyncReport:
-    """Fetch and store the closed bars with start_ms <= open < end_ms, a page per transaction."""
+    """Fetch the closed bars with start_ms <= open < end_ms and let the gate store them, a page per transaction."""
     length = interval_ms(interval)
     ts_ms = await client.time()
     first = -(-start_ms // length) * length
     end = min(end_ms, ts_ms // length * length)
     report = SyncReport(symbol, interval, first, end)
-    async for page in client.klines(symbol, interval, start_ms=first, end_ms=end):
-        good = _without_faults(page, length, ts_ms, report)
-        result = await database_sync_to_async(store)(
-            symbol=symbol, interval=interval, bars=good, source=client.venue.source, ts_ms=ts_ms
-        )
-        report.stored = report.stored.plus(result)
-        report.received += good.n
-        if good.n:
-            report.last_ms = int(good.open_time_ms[-1])
-        if progress is not None and good.n:
-            progress(Progress(symbol, interval, first, int(good.open_time_ms[-1]) + length, end, report.stored))
+    unreadable: list[UnreadableRow] = []
+    async for page in client.klines(symbol, interval, start_ms=first, end_ms=end, unreadable=unreadable):
+        await _take(report, page, unreadable, origin, client.venue.source, ts_ms, store)
+        if progress is not None:
+            progress(Progress(symbol, interval, first, int(page.open_time_ms[-1]) + length, end, report.stored))
+    if unreadable:
+        await _take(report, selectors.bars_from_rows([]), unreadable, origin, client.venue.source, ts_ms, store)
     report.missing = max(0, (end - first) // length - report.received)
     return report
 
@@ -136,11 +159,34 @@ def require_one_market(symbol: str, interval: str, source: str) -> None:
         )
 
 
-def _without_faults(page: Bars, length_ms: int, ts_ms: int, report: SyncReport) -> Bars:
-    faults = schema_faults(page, interval_ms=length_ms, now_ms=ts_ms)
-    if not faults:
-        return page
-    report.refused.update(fault.reason.value for fault in faults)
-    keep = np.ones(page.n, dtype=np.bool_)
-    keep[[fault.row for fault in faults]] = False
-    return Bars(*(np.ascontiguousarray(column[keep]) for column in page))
+async def _take(
+    report: SyncReport,
+    page: Bars,
+    unreadable: list[UnreadableRow],
+    origin: str,
+    source: str,
+    ts_ms: int,
+    store: BarStore,
+) -> None:
+    """Let a page in and count what became of it. Empties `unreadable`."""
+    inside = [row for row in unreadable if _is_within(row.open_time_ms, report.start_ms, report.end_ms)]
+    unreadable.clear()
+    admitted = await database_sync_to_async(bars_take)(
+        symbol=report.symbol,
+        interval=report.interval,
+        bars=page,
+        source=source,
+        origin=origin,
+        ts_ms=ts_ms,
+        store=store,
+        unreadable=inside,
+    )
+    report.stored = report.stored.plus(admitted.stored)
+    report.received += page.n + len(inside)
+    report.held += len(admitted.held) + len(inside)
+    report.noted += len(admitted.noted)
+    report.last_ms = max(set(page.open_time_ms.tolist()) - set(admitted.held), default=report.last_ms)
+
+
+def _is_within(open_time_ms: int | None, start_ms: int, end_ms: int) -> bool:
+    return open_time_ms is None or start_ms <= open_time_ms < end_ms

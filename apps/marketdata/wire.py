@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
+import orjson
 from django.conf import settings
 
 from apps.marketdata.market import MarketView
 from apps.web.values import decimal_text, iso_ms
+
+
+class Frame(NamedTuple):
+    """A message encoded once for many browsers: all of its text but the opening `{"seq":n`, which is each one's own."""
+
+    tail: str
+    n_bytes: int
+
+
+def frame_of(message: Mapping[str, Any]) -> Frame:
+    """Encode a message, which must not be empty."""
+    encoded = orjson.dumps(message)
+    return Frame("," + encoded[1:].decode(), len(encoded))
+
+
+def stamp(view: MarketView) -> str | None:
+    """Market time as it stands in a frame; None while it is not known."""
+    return iso_ms(view.now_ms()) if view.clock.is_set else None
+
+
+def ticks_message(kind: str, ts: str | None, encoded_ticks: Iterable[bytes], **more: Any) -> dict[str, Any]:
+    """A message of prices that are encoded already."""
+    return {"type": kind, "ts": ts, "ticks": [orjson.Fragment(tick) for tick in encoded_ticks], **more}
 
 
 def tick_of(view: MarketView, symbol: str) -> dict[str, Any] | None:

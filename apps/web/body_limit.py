@@ -15,6 +15,7 @@ from twisted.internet import reactor as _reactor
 
 from apps.web.renderers import json_bytes
 from apps.web.request_ids import HEADER, begin
+from apps.web.sockets import LeanWebSocketProtocol
 
 reactor: Any = _reactor
 # A refused client is still read for a moment: closing on unread data resets the connection and loses the answer.
@@ -80,7 +81,7 @@ class LimitedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne is untype
 
 
 class DeskServer(Server):  # type: ignore[misc]  # daphne is untyped
-    """Daphne's server on `LimitedHTTPFactory`. `run()` assigns its own factory; the setter replaces it."""
+    """Daphne's server on our own protocols. `run()` assigns its own factories; the setters change them."""
 
     @property
     def http_factory(self) -> LimitedHTTPFactory:
@@ -89,6 +90,15 @@ class DeskServer(Server):  # type: ignore[misc]  # daphne is untyped
     @http_factory.setter
     def http_factory(self, factory: HTTPFactory) -> None:
         self._http_factory = LimitedHTTPFactory(factory.server)
+
+    @property
+    def ws_factory(self) -> Any:
+        return self._ws_factory
+
+    @ws_factory.setter
+    def ws_factory(self, factory: Any) -> None:
+        factory.protocol = LeanWebSocketProtocol
+        self._ws_factory = factory
 
 
 def _refusal(offered_id: str | None) -> bytes:

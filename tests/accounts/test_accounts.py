@@ -156,3 +156,12 @@ def test_a_user_is_created_by_command(desk_db: Path) -> None:
     assert token_bearer(token=lines["token"], now_ms=NOW) is not None
     with pytest.raises(CommandError, match="already"):
         run("create_user", "olga", "--generate")
+
+
+@pytest.mark.parametrize(("role", "status"), [(Role.VIEWER, 302), (Role.OPERATOR, 200), (Role.OWNER, 200)])
+def test_operators_and_owners_may_open_the_admin(desk_db: Path, settings: Any, role: Role, status: int) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    services.user_create(username="alice", password="a long password", role=role, **WHO)
+    client = Client(headers={"host": "localhost"})
+    client.force_login(User.objects.get())
+    assert client.get("/admin/").status_code == status

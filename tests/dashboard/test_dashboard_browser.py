@@ -151,7 +151,7 @@ def test_prices_say_live_stale_and_disconnected(visit: Visit, address: str) -> N
     visit.say(type="status", connected=False)
     expect(state).to_have_text(re.compile("^Prices exchange disconnected"))
     visit.say(type="status", connected=True)
-    visit.say(type="ticks", seq=9, ticks=[{**tick(name, "1"), "ageMs": 9000} for name in ("BTCUSDT", "ETHUSDT")])
+    visit.say(type="ticks", seq=8, ticks=[{**tick(name, "1"), "ageMs": 9000} for name in ("BTCUSDT", "ETHUSDT")])
     expect(state).to_have_text(re.compile(r"^Prices stale, \d+ s old$"))
     visit.sockets[-1].close(code=4408)
     expect(state).to_have_text("Prices live", timeout=3000)

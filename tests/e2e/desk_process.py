@@ -53,7 +53,7 @@ class DeskProcess:
     def wait_until_trading(self) -> None:
         self.wait_for_line("autopilot: running")
         wait_until(lambda: self.get("/readyz")[0] == 200)
-        wait_until(lambda: self.get("/api/market/ticker?symbol=BTCUSDT")[1].get("stale") is False)
+        wait_until(lambda: self.get("/api/ws/status")[1].get("stale") is False)
 
     def get(self, path: str) -> tuple[int, Any]:
         return self.request("GET", path)

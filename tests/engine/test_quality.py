@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from apps.engine.quality import FAULT_TEXT, BarFault, schema_faults
+from apps.engine.quality import FAULT_TEXT, HARD, SOFT, BarFault, schema_faults
 from apps.engine.values import Bars
 
 MINUTE = 60_000
@@ -71,7 +71,8 @@ def test_a_bar_far_ahead_makes_every_later_one_out_of_order() -> None:
 
 
 def test_every_fault_has_its_words() -> None:
-    assert set(FAULT_TEXT) == set(BarFault)
+    assert set(FAULT_TEXT) == set(BarFault) == set(HARD) | set(SOFT)
+    assert set(HARD).isdisjoint(SOFT)
 
 
 def test_a_ragged_block_is_a_mistake_of_the_caller() -> None:

@@ -26,7 +26,7 @@ from apps.strategy.selectors import view_latest
 from tests.support.bars import MINUTE_MS, walk_bars
 from tests.support.desk import store
 from tests.support.live_desk import BLOCKS, CLOSED_MS, N_BARS, SYMBOLS, LiveMarket, plan
-from tradedesk.runtime import store_bars
+from tradedesk.bars import store_bars
 
 # The blocks of the desk go on: bar n of the longer walk follows on the last stored one.
 MORE = {symbol: walk_bars(N_BARS + 40, seed=5 + number, sigma=0.003) for number, symbol in enumerate(SYMBOLS)}

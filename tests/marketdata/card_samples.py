@@ -28,7 +28,28 @@ def feed(state: str, trouble: str, age: str, *, is_stale: bool) -> dict[str, Any
     }
 
 
+def quality(*, mode: str, pending: int, alerted: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = {"checked": 21_600, "accepted": 21_597, "quarantined": 3, "confirmed": 1, "replaced": 1}
+    return {"mode": mode, **counts, "pending": pending, "alerted": alerted, "rows": rows}
+
+
+def held(status: str, reason: str, score: float | None, open_time_ms: int | None) -> dict[str, Any]:
+    candle = {"symbol": "BTCUSDT", "interval": "1m", "open_time_ms": open_time_ms, "reason": reason, "score": score}
+    return {**candle, "status": status, "is_pending": status == "pending", "why": "the two disagree"}
+
+
+HELD = [
+    held("pending", "unreadable", None, None),
+    held("replaced", "spike", 31.4, 1_600_000_020_000),
+    held("confirmed", "jump", 0.214, 1_600_000_020_000),
+]
+
 SAMPLES = {
+    "quality": {
+        "empty": quality(mode="strict", pending=0, alerted=0, rows=[]),
+        "filled": quality(mode="strict", pending=1, alerted=0, rows=HELD),
+        "alerted": quality(mode="relaxed", pending=1, alerted=1, rows=HELD),
+    },
     "prices": {"empty": prices(is_known=False), "filled": prices(is_known=True)},
     "feed": {
         "empty": feed("disconnected", "Nothing has arrived from the exchange yet.", "—", is_stale=True),

@@ -75,7 +75,7 @@ def test_windows_and_limits(desk_db: Path) -> None:
     assert [row["open_time"] for row in newest] == ["2020-09-13T12:45:00.000Z", "2020-09-13T12:46:00.000Z"]
     assert newest[0] == {
         **{"open_time": "2020-09-13T12:45:00.000Z", "close_time": "2020-09-13T12:45:59.999Z"},
-        **{"open": 100.0, "high": 105.0, "low": 95.0, "close": 101.0, "volume": 7.0, "trades": 3},
+        **{"open": 100.0, "high": 105.0, "low": 95.0, "close": 101.0, "volume": 25.0, "trades": 3},
     }
     oldest = selectors.ohlcv("BTCUSDT", "1m", limit=2, start_ms=START + 4 * MINUTE)
     assert oldest[0]["open_time"] == "2020-09-13T12:31:00.000Z"

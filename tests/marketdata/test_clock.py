@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from apps.engine.errors import Unavailable
-from apps.marketdata.clock import MarketClock
+from apps.marketdata.clock import DRIFT, MarketClock
 
 START_MS = 1_600_000_000_000
 
@@ -143,6 +143,39 @@ def test_a_market_known_to_be_live_has_no_other_speed(wall: Wall) -> None:
     clock.observe(START_MS)
     feed(clock, wall, seconds=1, step_s=0.02, speed=20, start_ms=START_MS)
     assert clock.rate == 1.0
+
+
+@pytest.fixture
+def live(wall: Wall) -> MarketClock:
+    """A live market's clock after ten quiet seconds."""
+    clock = MarketClock(monotonic=wall, max_rate=1)
+    clock.observe_server(START_MS)
+    feed(clock, wall, seconds=10, step_s=0.25, speed=1, start_ms=START_MS)
+    return clock
+
+
+def test_a_line_that_is_late_for_good_does_not_slow_a_live_clock(live: MarketClock, wall: Wall) -> None:
+    feed(live, wall, seconds=60, step_s=0.25, speed=1, start_ms=START_MS + 2_000)  # each message is 8 s late
+    assert START_MS + 70_000 - live.now_ms() == pytest.approx(0, abs=60_000 * DRIFT + 1)
+
+
+def test_one_frame_from_the_future_does_not_move_a_live_clock(live: MarketClock, wall: Wall) -> None:
+    live.observe(START_MS + 86_400_000)
+    wall.s += 1.0
+    assert live.now_ms() == START_MS + 11_000
+
+
+def test_a_live_clock_that_is_ahead_drifts_back(live: MarketClock, wall: Wall) -> None:
+    feed(live, wall, seconds=300, step_s=0.25, speed=1, start_ms=START_MS + 9_900)
+    assert live.now_ms() == pytest.approx(START_MS + 309_900, abs=1)
+
+
+def test_the_servers_word_sets_a_live_clock_whatever_it_showed(live: MarketClock, wall: Wall) -> None:
+    live.observe_server(START_MS + 3_600_000)  # the machine slept for an hour
+    assert live.now_ms() == START_MS + 3_600_000
+    live.observe_server(START_MS + 3_590_000)
+    wall.s += 12.0
+    assert live.now_ms() == START_MS + 3_602_000
 
 
 def test_threads_never_see_it_step_back() -> None:

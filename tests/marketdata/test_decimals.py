@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.engine.errors import DataError
-from apps.marketdata.exchange.decimals import INT64_MAX, parse_e8
+from apps.marketdata.exchange.decimals import INT64_MAX, Memo, parse_e8
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ from apps.marketdata.exchange.decimals import INT64_MAX, parse_e8
         ("0.0000000100", 1),
         ("1E+2", 10_000_000_000),
         ("-0.5", -50_000_000),
+        ("-1.00000000", -100_000_000),
         ("92233720368.54775807", INT64_MAX),
     ],
 )
@@ -41,8 +42,29 @@ def test_it_reads_what_files_and_frames_hold(text: str, count: int) -> None:
         ("92233720368.54775808", "too large"),
         ("95302311917668.0", "too large"),
         ("1e999", "too large"),
-        *[(text, "not a decimal") for text in ("", ".", ".5", "nan", "inf", "-inf", "1_0", " 1", "1 ", "+1", "0x1")],
-        *[(text, "not a decimal") for text in ("\u0661", "1,5", "1.2.3", "1e", "--1", "9" * 65)],
+        *[
+            (text, "not a decimal")
+            for text in (
+                ".12345678",
+                "1.2.12345678",
+                "-.12345678",
+                "",
+                ".",
+                ".5",
+                "nan",
+                "inf",
+                "-inf",
+                "1_0",
+                " 1",
+                "1 ",
+                "+1",
+                "0x1",
+            )
+        ],
+        *[
+            (text, "not a decimal")
+            for text in ("\u0661", "\u0661.00000000", "12345678\u00b2.00000000", "1,5", "1.2.3", "1e", "--1", "9" * 65)
+        ],
         (None, "not a decimal"),
         (1.5, "not a decimal"),
     ],
@@ -58,3 +80,29 @@ def test_every_count_comes_back_from_its_text(count: int) -> None:
     whole, fraction = divmod(count, 10**8)
     assert parse_e8(f"{whole}.{fraction:08d}") == count
     assert parse_e8(f"{Decimal(count).scaleb(-8).normalize():E}") == count
+
+
+@given(st.text(alphabet="0123456789.-+eE_ ", max_size=22))
+def test_it_reads_any_text_as_decimal_does_or_refuses_it(text: str) -> None:
+    try:
+        count = parse_e8(text)
+    except DataError:
+        return
+    assert Decimal(count).scaleb(-8) == Decimal(text)
+
+
+def test_a_memo_works_each_key_out_once_and_stays_within_its_limit() -> None:
+    asked: list[str] = []
+
+    def read(text: str) -> int:
+        asked.append(text)
+        return parse_e8(text)
+
+    memo = Memo(read, limit=3)
+    assert [memo[text] for text in ("1", "2", "1", "3", "1")] == [10**8, 2 * 10**8, 10**8, 3 * 10**8, 10**8]
+    assert asked == ["1", "2", "3"]
+    assert memo["4"] == 4 * 10**8 and len(memo) == 1
+    for _ in range(2):
+        with pytest.raises(DataError):
+            memo["nan"]
+    assert asked[-2:] == ["nan", "nan"] and len(memo) == 1

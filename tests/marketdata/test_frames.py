@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from collections import Counter
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import pytest
 from apps.engine.errors import DataError, InvalidInput
 from apps.marketdata.exchange.binance import rules_of
 from apps.marketdata.exchange.frames import (
+    MOST_STREAMS,
     AggTradeEvent,
+    BadKline,
     BookTickerEvent,
     ControlEvent,
     DepthEvent,
@@ -30,6 +34,27 @@ KLINE = {
         **{"q": "6076.58918320", "V": "0.10436000", "Q": "3030.45472920", "B": "0"},
     },
 }
+
+TICKER = {"u": 7, "s": "BTCUSDT", "b": "29038.46000000", "B": "0.5", "a": "29038.47000000", "A": "2.00000000"}
+TRADE = {
+    **{"e": "aggTrade", "E": 1653818762502, "s": "BTCUSDT", "a": 9, "p": "29038.46000000", "q": "0.00100000"},
+    **{"f": 1, "l": 2, "T": 1653818762501, "m": True, "M": True},
+}
+DEPTH = {
+    "lastUpdateId": 11,
+    "bids": [["29038.46000000", "1.00000000"], ["29038.45000000", "0.00000000"]],
+    "asks": [["29038.47000000", "3.25000000"]],
+}
+STREAMS = {
+    "btcusdt@kline_1m": KLINE,
+    "btcusdt@bookTicker": TICKER,
+    "btcusdt@aggTrade": TRADE,
+    "btcusdt@depth20@100ms": DEPTH,
+}
+
+
+def wrapped(stream: str) -> bytes:
+    return json.dumps({"stream": stream, "data": STREAMS[stream]}, separators=(",", ":")).encode()
 
 
 def parse(frame: object, *, stream: str = "") -> object:
@@ -127,6 +152,122 @@ def test_unknown_kinds_are_counted_and_bounded() -> None:
 def test_a_malformed_frame_is_named_not_guessed(frame: str) -> None:
     with pytest.raises(DataError):
         FrameParser().parse(frame)
+
+
+def outcome(read: Callable[[bytes], object], frame: bytes) -> object:
+    """The event, or the kind and words of the refusal."""
+    try:
+        return read(frame)
+    except DataError as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_well_formed_frame_is_read_in_one_typed_pass(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    careful = FrameParser()._read_with_care(wrapped(stream))
+    monkeypatch.setattr(FrameParser, "_read_with_care", None)
+    parser = FrameParser()
+    for frame in (wrapped(stream), wrapped(stream).decode(), wrapped(stream)):
+        event = parser.parse(frame)
+        assert event == careful and type(event) is type(careful)
+
+
+def test_the_typed_pass_accepts_nothing_that_the_careful_one_reads_otherwise() -> None:
+    seed = random.randrange(2**32)
+    draws, pieces = (
+        random.Random(seed),
+        [b'"', b"0", b"-", b".", b"e", b"1e2", b"null", b"true", b"[]", b",", b" ", b"u"],
+    )
+    frames = [wrapped(stream) for stream in STREAMS]
+    parser, n_events = FrameParser(), 0
+    for _ in range(20_000):
+        frame = bytearray(draws.choice(frames))
+        for _ in range(draws.randint(1, 3)):
+            at = draws.randrange(len(frame))
+            frame[at : at + draws.randint(0, 3)] = draws.choice(pieces)
+        got, due = outcome(parser.parse, bytes(frame)), outcome(FrameParser()._read_with_care, bytes(frame))
+        assert got == due and type(got) is type(due), f"seed {seed}: {bytes(frame)!r}"
+        n_events += isinstance(got, (KlineEvent, BookTickerEvent, AggTradeEvent, DepthEvent))
+    assert n_events > 1_000, f"seed {seed}"
+
+
+def test_a_payload_is_what_it_says_whatever_its_stream_is_called() -> None:
+    payloads = [
+        *STREAMS.values(),
+        {**TICKER, "e": "new"},
+        {**TICKER, "e": None},
+        {**DEPTH, **TICKER},
+        {**TRADE, "e": 5},
+    ]
+    frames = [json.dumps({"stream": name, "data": data}).encode() for name in STREAMS for data in payloads]
+    read = [outcome(FrameParser().parse, frame) for frame in frames]
+    assert read == [outcome(FrameParser()._read_with_care, frame) for frame in frames]
+    assert {type(event) for event in read} >= {KlineEvent, BookTickerEvent, AggTradeEvent, DepthEvent, type(None)}
+
+
+def test_every_recorded_frame_reads_the_same_in_both_passes(recorded_data: Path) -> None:
+    combined = (recorded_data / "payloads/ws/cryptofeed-20211012/combined-stream.txt").read_text().splitlines()
+    frames = [line.partition(": ")[2].encode() for line in combined if "{" in line]
+    with gzip.open(recorded_data / "payloads/ws/hft-2024-08-08/btcusdt_20240808.gz", "rt") as lines:
+        frames += [line.partition(" ")[2].encode() for line in islice(lines, 8, 5_000)]
+    parser, careful = FrameParser(), FrameParser()
+    assert [outcome(parser.parse, frame) for frame in frames] == [
+        outcome(careful._read_with_care, frame) for frame in frames
+    ]
+    assert parser.unknown == careful.unknown
+
+
+@pytest.mark.parametrize(
+    ("change", "opened", "closed"),
+    [
+        ({"c": "NaN"}, 1653818760000, True),
+        ({"v": None}, 1653818760000, True),
+        ({"h": "1e-9"}, 1653818760000, True),
+        ({"t": "1653818760000"}, None, True),
+        ({"t": -1}, None, True),
+        ({"x": "true"}, 1653818760000, None),
+        ({"n": 1.5, "x": False}, 1653818760000, False),
+    ],
+)
+def test_a_kline_that_cannot_be_read_says_which_bar_it_meant(
+    change: dict[str, object], opened: int | None, closed: bool | None
+) -> None:
+    frame = json.dumps({"stream": "btcusdt@kline_1m", "data": {**KLINE, "k": {**KLINE["k"], **change}}})
+    with pytest.raises(BadKline) as caught:
+        FrameParser().parse(frame)
+    bad = caught.value
+    assert (bad.symbol, bad.interval, bad.open_time_ms, bad.closed) == ("BTCUSDT", "1m", opened, closed)
+    assert bad.raw == frame
+
+
+@pytest.mark.parametrize(
+    "rest", ["null}", '{"e":"kline","E":1,"k":5}}', '{"k":{"c":NaN}}}', '{"e":"kline","k":{"t":\ud800'], ids=str
+)
+def test_a_kline_without_a_readable_body_is_known_by_its_stream(rest: str) -> None:
+    with pytest.raises(BadKline) as caught:
+        FrameParser().parse('{"stream":"ethusdt@kline_5m","data":' + rest)
+    bad = caught.value
+    assert (bad.symbol, bad.interval, bad.open_time_ms, bad.closed) == ("ETHUSDT", "5m", None, None)
+
+
+def test_other_broken_frames_are_no_klines() -> None:
+    for frame in ("garbage", '{"stream":"x@aggTrade","data":{"e":"aggTrade"}}', '{"e":"serverShutdown"}'):
+        with pytest.raises(DataError) as caught:
+            FrameParser().parse(frame)
+        assert not isinstance(caught.value, BadKline)
+
+
+def test_what_a_hostile_frame_can_cost_is_bounded() -> None:
+    parser = FrameParser()
+    nested = '{"stream":"x@aggTrade","data":{"e":"aggTrade","deep":' + "[" * 100_000 + "]" * 100_000 + "}}"
+    with pytest.raises(DataError):
+        parser.parse(nested)
+    for number in range(3_000):
+        with pytest.raises(DataError):
+            parser.parse(f'{{"stream":"s{number}@aggTrade","data":{{}}')
+    assert len(parser._typed) <= MOST_STREAMS
+    assert parser.parse(json.dumps({"e": "x" * 10_000})) is None
+    assert parser.unknown == {"x" * 40: 1}
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def test_halts_are_counted_and_exponents_read(recorded_data: Path, tmp_path: Pat
     assert int(read_klines(tiny, now_ms=NOW).bars.open_e8[0]) == 1_412
 
 
-def line(at: int, *, close: str = "101", opened: int | None = None) -> str:
-    return f"{START + at * MINUTE if opened is None else opened},100,105,95,{close},7"
+def line(at: int, *, close: str = "101", opened: int | None = None, volume: int = 7) -> str:
+    return f"{START + at * MINUTE if opened is None else opened},100,105,95,{close},{volume}"
 
 
 def k6(folder: Path, *lines: str, name: str = "BTCUSDT-1m-x.csv") -> Path:
@@ -162,7 +162,7 @@ def test_containers_and_names(tmp_path: Path) -> None:
 
 
 def test_the_command_imports_in_small_commits_and_says_what_it_did(desk_db: Path, tmp_path: Path) -> None:
-    path = k6(tmp_path, *[line(at) for at in range(4_321) if at != 7])
+    path = k6(tmp_path, *[line(at, volume=7 + at) for at in range(4_321) if at != 7])
     out = StringIO()
     call_command("import_klines", str(path), "--json", stdout=out)
     report = json.loads(out.getvalue())
@@ -176,9 +176,11 @@ def test_the_command_imports_in_small_commits_and_says_what_it_did(desk_db: Path
 def test_stored_bars_win_over_a_file_that_differs(desk_db: Path, tmp_path: Path) -> None:
     services.bars_store(symbol="BTCUSDT", interval="1m", bars=bars_at([0]), source="binance", ts_ms=NOW)
     with pytest.raises(CommandError) as caught:
-        call_command("import_klines", str(k6(tmp_path, line(0, close="104"), line(1))), stdout=StringIO())
+        call_command(
+            "import_klines", str(k6(tmp_path, line(0, close="104"), line(1), line(2, volume=8))), stdout=StringIO()
+        )
     assert caught.value.returncode == 3
-    assert selectors.bars_load("BTCUSDT", "1m").close_e8.tolist() == [101 * 10**8, 101 * 10**8]
+    assert selectors.bars_load("BTCUSDT", "1m").close_e8.tolist() == [101 * 10**8] * 3
 
 
 def test_a_real_file_is_not_mixed_into_a_made_up_market(desk_db: Path, tmp_path: Path) -> None:
@@ -187,3 +189,27 @@ def test_a_real_file_is_not_mixed_into_a_made_up_market(desk_db: Path, tmp_path:
     with pytest.raises(CommandError):
         call_command("import_klines", str(k6(tmp_path, line(0))), stdout=out)
     assert "simulated" in out.getvalue() and selectors.bars_count("BTCUSDT", "1m") == 1
+
+
+def test_a_bar_that_is_not_believed_is_held_and_one_that_the_next_bears_out_comes_back(
+    desk_db: Path, tmp_path: Path
+) -> None:
+    prices = [100 + at % 7 for at in range(200)]
+    prices[150:] = [price * 2 for price in prices[150:]]  # a move that stays
+    prices[180] *= 9  # a print that nothing bears out
+    bodies = [(before, after) for before, after in zip(prices, prices[1:], strict=False)]
+    rows = [
+        f"{START + at * MINUTE},{first},{max(first, last)},{min(first, last)},{last},{at + 5}"
+        for at, (first, last) in enumerate(bodies)
+    ]
+    out = StringIO()
+    with pytest.raises(CommandError, match="held in quarantine") as caught:
+        call_command("import_klines", str(k6(tmp_path, *rows)), "--json", stdout=out)
+    report = json.loads(out.getvalue())
+    assert caught.value.returncode == 4
+    assert report["pending"] >= 1 and report["inserted"] + report["released"] + report["pending"] == 199
+    assert report["missingByState"] == {"held": report["pending"]}
+    stored = selectors.bars_load("BTCUSDT", "1m")
+    assert START + 179 * MINUTE not in stored.open_time_ms.tolist(), "the wild print waits"
+    assert START + 149 * MINUTE in stored.open_time_ms.tolist(), "the true move is there"
+    assert int(stored.close_e8.max()) < 300 * 10**8

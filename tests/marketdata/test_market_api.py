@@ -43,7 +43,7 @@ def test_candles_are_numbers_oldest_first(desk: Client) -> None:
     rows = get(desk, "/api/market/ohlcv?symbol=BTCUSDT&interval=1m&limit=2")
     assert rows[1] == {
         **{"openTime": "2020-09-13T12:46:00.000Z", "closeTime": "2020-09-13T12:46:59.999Z"},
-        **{"open": 100.0, "high": 105.0, "low": 95.0, "close": 101.0, "volume": 7.0, "trades": 3},
+        **{"open": 100.0, "high": 105.0, "low": 95.0, "close": 101.0, "volume": 26.0, "trades": 3},
     }
     since = get(desk, "/api/market/ohlcv/?symbol=BTCUSDT&start=2020-09-13T12:30:00Z&end=2020-09-13T12:33:00Z")
     assert [row["openTime"][14:16] for row in since] == ["30", "31", "32"]

@@ -12,6 +12,7 @@ from apps.engine.errors import Unavailable
 from apps.engine.values import Book
 from apps.marketdata.clock import MarketClock
 from apps.marketdata.exchange.frames import AggTradeEvent, BookTickerEvent, DepthEvent, KlineEvent
+from apps.marketdata.feed import FeedState
 from apps.marketdata.market import MarketView
 
 T0 = 1_600_000_000_000
@@ -33,8 +34,8 @@ def kline(event_ms: int, *, open_ms: int = T0, close: int = 100, closed: bool = 
     return KlineEvent("AAA", event_ms, "1m", open_ms, open_ms + 59_999, 100, 100, 100, close, 0, 0, closed)
 
 
-def depth(update_id: int, bid: int = 99, ask: int = 101) -> DepthEvent:
-    return DepthEvent("AAA", update_id, ((bid, 5),), ((ask, 5),))
+def depth(update_id: int, bid: int = 99, ask: int = 101, symbol: str = "AAA") -> DepthEvent:
+    return DepthEvent(symbol, update_id, ((bid, 5),), ((ask, 5),))
 
 
 def ticker(update_id: int, bid: int, ask: int) -> BookTickerEvent:
@@ -92,15 +93,75 @@ def test_an_empty_side_leaves_the_price_to_grow_old(view: MarketView, wall: Wall
     assert view.is_stale("AAA", 5_000) and not view.is_stale("AAA", 7_000)
 
 
-def test_a_frozen_exchange_is_stale_although_its_books_keep_coming(view: MarketView, wall: Wall) -> None:
+def test_a_frozen_symbol_is_stale_although_its_books_keep_coming(view: MarketView, wall: Wall) -> None:
+    view.follow(["BBB"])
     view.apply(trade(T0))
-    for update in range(160):
-        wall.s += 0.1
+    view.apply(trade(T0, symbol="BBB"))
+    for update in range(51):
         view.apply(depth(update))
-    assert view.now_ms() - view.quote("AAA").ts_ms == 0
-    assert view.is_stale("AAA", 5_000)
-    view.apply(trade(T0 + 16_000))
+        view.apply(depth(update, symbol="BBB"))
+        assert not view.is_stale("AAA", 5_000), update
+        wall.s += 0.1
+        view.apply(trade(T0 + (update + 1) * 100, symbol="BBB"))
+    view.apply(depth(51))
+    assert view.now_ms() == view.quote("AAA").ts_ms == T0 + 5_100
+    assert view.is_stale("AAA", 5_000) and not view.is_stale("BBB", 5_000)
+    assert (view.last_event_ms("AAA"), view.last_event_ms(), view.last_event_ms("ZZZ")) == (T0, T0 + 5_100, 0)
+    view.apply(kline(T0 + 5_100))
+    view.apply(depth(52))
     assert not view.is_stale("AAA", 5_000)
+
+
+def test_prices_of_a_late_line_are_no_newer_than_the_event_before_them(wall: Wall) -> None:
+    """The line is 4 s late: a quote that is 2 s here tells of 6 s ago, whatever the exchange says meanwhile."""
+    view = MarketView(clock=MarketClock(monotonic=wall, max_rate=1.0), symbols=["AAA"])
+    view.clock.observe_server(T0)
+    view.apply(trade(T0))
+    wall.s += 4
+    view.apply(depth(1))
+    assert not view.is_stale("AAA", 5_000)
+    wall.s += 2
+    view.apply(trade(T0 + 2_000))
+    assert view.is_stale("AAA", 5_000)
+    view.apply(depth(2))
+    assert not view.is_stale("AAA", 5_000)
+
+
+def test_prices_without_any_time_of_the_exchange_are_stale(view: MarketView) -> None:
+    view.follow(["BBB"])
+    view.apply(trade(T0))
+    view.apply(depth(1, symbol="BBB"))
+    assert view.quote("BBB") is not None and view.is_stale("BBB", 5_000)
+
+
+def test_a_symbol_whose_newest_bar_is_in_doubt_is_stale_until_it_is_not(view: MarketView) -> None:
+    view.follow(["BBB"])
+    for symbol in ("AAA", "BBB"):
+        view.apply(trade(T0, symbol=symbol))
+        view.apply(depth(1, symbol=symbol))
+    view.set_unconfirmed("AAA", True)
+    view.set_unconfirmed("ZZZ", True)  # nobody follows it
+    assert view.is_unconfirmed("AAA") and not view.is_unconfirmed("BBB") and not view.is_unconfirmed("ZZZ")
+    assert view.is_stale("AAA", 5_000) and not view.is_stale("BBB", 5_000)
+    assert view.quote("AAA").bid_e8 == 99  # shown all the same
+    view.set_unconfirmed("AAA", False)
+    assert not view.is_stale("AAA", 5_000)
+
+
+def test_events_that_arrive_together_are_told_once_a_symbol(view: MarketView) -> None:
+    view.follow(["BBB"])
+    told: list[str] = []
+    view.on_update(told.append)
+    ready = view._book_future("AAA", T0)
+    trades = [trade(T0 + number, price=100 + number, trade_id=number) for number in range(20)]
+    view.apply_all([*trades, depth(1), ticker(2, 100, 102), trade(T0 + 30, symbol="BBB"), trade(T0, symbol="ZZZ")])
+    assert sorted(told) == ["AAA", "BBB"]
+    assert view.trades("AAA") == trades and ready.result(0).ts_ms == T0 + 30
+    assert view.quote("AAA") == ("AAA", 100, 102, 119, T0 + 30, T0 + 19)
+    assert view.feed.dropped == 1
+    view.apply_all([ticker(1, 1, 2)])  # old news
+    view.apply_all([])
+    assert len(told) == 2
 
 
 def test_the_last_price_is_the_newest_news(view: MarketView) -> None:
@@ -210,3 +271,18 @@ def test_status_says_what_the_call_promises(view: MarketView) -> None:
     assert view.status().stale is False
     view.feed.connected = False
     assert view.status().stale is True
+
+
+def test_messages_are_counted_alone_or_together() -> None:
+    wall = Wall()
+    feed = FeedState(monotonic=wall)
+    assert feed.silent_s() == float("inf")
+    for _ in range(4):
+        feed.count_messages(250, T0)
+        feed.count_message(T0 + 1)
+        wall.s += 1
+    assert (feed.messages, feed.last_message_ms, feed.messages_per_second()) == (1_004, T0 + 1, 251.0)
+    assert feed.silent_s() == 1.0
+    feed.count_dropped(3)
+    feed.count_dropped()
+    assert feed.dropped == 4

@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from autobahn.exception import Disconnected
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 
-from apps.marketdata import consumers
-from apps.marketdata.admission import is_own_page
+from apps.marketdata import consumers, price_client
+from apps.marketdata.beat import Beat
 from apps.marketdata.exchange.frames import AggTradeEvent, BookTickerEvent
 from apps.marketdata.hub import broadcast, hub
 from apps.marketdata.market import MarketView, market_view
@@ -162,6 +161,15 @@ async def test_garbage_from_the_client_is_closed_4400(view: MarketView, text: st
         assert await close_code(socket) == 4400
 
 
+async def test_a_flood_of_acknowledgements_is_closed_4400(view: MarketView) -> None:
+    async with opened() as socket:
+        await message(socket)
+        for _ in range(50):
+            await socket.send_to(text_data='{"ack": 1}')
+        assert await close_code(socket) == 4400
+        assert await socket.receive_nothing(0.05)
+
+
 async def test_binary_is_garbage(view: MarketView) -> None:
     async with opened() as socket:
         await socket.send_to(bytes_data=b'{"ack": 0}')
@@ -169,7 +177,7 @@ async def test_binary_is_garbage(view: MarketView) -> None:
 
 
 async def test_who_does_not_acknowledge_is_closed_4408(view: MarketView, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "ACK_WITHIN_S", 0.4)
+    monkeypatch.setattr(price_client, "ACK_WITHIN_S", 0.4)
     async with opened() as silent, opened() as polite:
         for _ in range(4):
             set_price(view, "BTCUSDT", 5, 1)
@@ -183,7 +191,7 @@ async def test_who_does_not_acknowledge_is_closed_4408(view: MarketView, monkeyp
 async def test_who_lags_gets_no_more_ticks_until_it_catches_up(
     view: MarketView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "UNSEEN_LIMIT", 2)
+    monkeypatch.setattr(price_client, "UNSEEN_FRAMES", 3)
     async with opened("?symbols=BTCUSDT") as socket:
         seqs = []
         for number in range(1, 8):
@@ -200,9 +208,13 @@ async def test_who_lags_gets_no_more_ticks_until_it_catches_up(
 async def test_who_lets_messages_pile_up_is_closed_4409(view: MarketView) -> None:
     async with opened() as socket:
         await message(socket)
-        for number in range(300):
-            broadcast({"type": "execution", "executionId": str(number)})
-        assert await close_code(socket) == 4409
+        for _ in range(300):
+            broadcast({"type": "execution", "note": "x" * 1_000})
+        frames = 0
+        while (output := await socket.receive_output(2.0))["type"] == "websocket.send":
+            frames += 1
+        assert output["code"] == 4409
+        assert 250_000 < frames * 1_030 < 256 * 1024
 
 
 async def test_a_client_that_leaves_is_silent(
@@ -215,7 +227,7 @@ async def test_a_client_that_leaves_is_silent(
         async def gone(*args: Any, **given: Any) -> None:
             raise Disconnected("Attempt to send on a closed protocol")
 
-        monkeypatch.setattr(consumers.PricesConsumer, "send", gone)
+        monkeypatch.setattr(price_client.PriceClient, "write", gone)
         set_price(view, "BTCUSDT", 5, 1)
         assert await socket.receive_nothing(0.3)
     assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
@@ -231,56 +243,28 @@ async def test_a_failure_of_ours_is_logged_and_closed_4500(
         def broken(*args: Any, **given: Any) -> Any:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr(consumers.PricesConsumer, "_ticks", broken)
+        monkeypatch.setattr(Beat, "_encode", broken)
         set_price(view, "BTCUSDT", 5, 1)
-        assert await close_code(socket) == consumers.FAILED == 4500
+        assert await close_code(socket) == price_client.FAILED == 4500
     assert "a price client is cut off" in caplog.text
 
 
-async def test_every_close_code_is_one_that_may_be_sent() -> None:
-    codes = ("BAD_REQUEST", "NOT_ALLOWED", "NO_ACK", "TOO_SLOW", "FAILED")
-    assert all(3000 <= getattr(consumers, name) <= 4999 for name in codes)
-
-
-@pytest.mark.parametrize(
-    ("headers", "client"),
-    [
-        ((HOST, (b"origin", b"http://evil.example")), "127.0.0.1"),
-        ((HOST, (b"origin", b"http://localhost:5001")), "127.0.0.1"),
-        ((HOST, (b"origin", b"https://localhost:5000")), "127.0.0.1"),
-        ((HOST, (b"origin", b"null")), "127.0.0.1"),
-        (((b"host", b"evil.example:5000"), (b"origin", b"http://evil.example:5000")), "127.0.0.1"),
-        ((HOST, OWN, (b"x-forwarded-for", b"10.0.0.1")), "127.0.0.1"),
-        ((HOST, OWN), "10.0.0.9"),
-        ((HOST,), "10.0.0.9"),
-        ((), "127.0.0.1"),
-    ],
-)
-async def test_strangers_and_foreign_pages_are_closed_4401(
-    view: MarketView, desk_db: Path, headers: tuple[tuple[bytes, bytes], ...], client: str
+async def test_a_message_that_cannot_be_encoded_cuts_everybody_off_and_is_logged(
+    view: MarketView, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with opened(headers=headers, client=client) as socket:
-        assert await close_code(socket) == 4401
+    async with opened() as one, opened() as two:
+        for socket in (one, two):
+            await message(socket)
+        broadcast({"type": "execution", "executionId": object()})
+        assert [await close_code(one), await close_code(two)] == [4500, 4500]
+    assert "a beat of prices failed" in caplog.text
+    async with opened() as again:
+        assert (await message(again))["type"] == "snapshot"
 
 
-@pytest.mark.parametrize(
-    ("host", "origin", "scheme", "own"),
-    [
-        ("localhost:5000", None, "http", True),
-        ("localhost", "http://localhost", "http", True),
-        ("localhost:80", "http://localhost", "http", True),
-        ("localhost", "https://localhost:443", "https", True),
-        ("localhost", "http://localhost:8080", "http", False),
-        ("localhost", "http://user@localhost", "http", False),
-        ("localhost", "http://localhost/path", "http", False),
-        ("localhost", "http://localhost:99999", "http", False),
-        ("localhost:5000,localhost:5000", None, "http", False),
-        ("", None, "http", False),
-    ],
-)
-def test_scheme_host_and_port_make_a_page_ours(host: str, origin: str | None, scheme: str, own: bool) -> None:
-    meta = {"HTTP_HOST": host} | ({"HTTP_ORIGIN": origin} if origin else {})
-    assert is_own_page(meta, scheme) is own
+def test_every_close_code_is_one_that_may_be_sent() -> None:
+    codes = ("BAD_REQUEST", "NOT_ALLOWED", "NO_ACK", "TOO_SLOW", "FAILED")
+    assert all(3000 <= getattr(price_client, name) <= 4999 for name in codes)
 
 
 def test_the_process_has_one_view_and_it_rings_the_hub() -> None:

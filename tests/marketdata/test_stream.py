@@ -14,14 +14,16 @@ from channels.db import database_sync_to_async
 from django.db import connections
 
 from apps.engine.errors import IntegrityBreach
+from apps.engine.stream import StreamLimits
 from apps.marketdata import selectors, services
 from apps.marketdata.exchange.client import ExchangeClient
 from apps.marketdata.market import MarketView
-from apps.marketdata.stream import ConnectionBudget, StreamLimits, run_stream
+from apps.marketdata.stream import run_stream
+from apps.marketdata.sync import keep_symbols, sync_symbols
 from tests.marketdata.builders import MINUTE, START, bars_at
 from tests.marketdata.fake_exchange import FakeExchange
 
-QUICK = StreamLimits(silence_s=5, frozen_s=5, beat_s=0.05, backoff_base_s=0.01, backoff_cap_s=0.05)
+QUICK = StreamLimits(silence_ms=5_000, frozen_ms=5_000, beat_ms=50, backoff_base_ms=10, backoff_cap_ms=50)
 
 
 class Desk:
@@ -200,13 +202,13 @@ async def test_bad_frames_are_counted_and_survived(desk_db: Path) -> None:
 async def test_silence_and_a_frozen_clock_lead_to_a_new_connection(desk_db: Path) -> None:
     async with FakeExchange() as exchange:
         exchange.close_bars(*range(10))
-        impatient = StreamLimits(silence_s=0.3, frozen_s=9, beat_s=0.05, backoff_base_s=0.01)
+        impatient = StreamLimits(silence_ms=300, frozen_ms=9_000, beat_ms=50, backoff_base_ms=10)
         async with streaming(exchange, impatient) as desk:
             await exchange.connected(2)
             assert desk.view.feed.reconnects == 1
     async with FakeExchange() as exchange:
         exchange.close_bars(*range(10))
-        impatient = StreamLimits(silence_s=9, frozen_s=0.4, beat_s=0.05, backoff_base_s=0.01)
+        impatient = StreamLimits(silence_ms=9_000, frozen_ms=400, beat_ms=50, backoff_base_ms=10)
         async with streaming(exchange, impatient):
             async with asyncio.timeout(5):
                 while exchange.n_connections < 2:
@@ -217,7 +219,7 @@ async def test_silence_and_a_frozen_clock_lead_to_a_new_connection(desk_db: Path
 async def test_a_server_that_says_goodbye_is_left_at_once(desk_db: Path) -> None:
     async with FakeExchange() as exchange:
         exchange.close_bars(*range(10))
-        patient = StreamLimits(beat_s=0.05, backoff_base_s=60, backoff_cap_s=60)
+        patient = StreamLimits(beat_ms=50, backoff_base_ms=60_000, backoff_cap_ms=60_000)
         async with streaming(exchange, patient) as desk:
             await desk.connected()
             await exchange.say("!serverShutdown", {"e": "serverShutdown", "E": exchange.now_ms})
@@ -262,13 +264,20 @@ async def test_what_is_published_is_what_the_view_took(desk_db: Path) -> None:
             assert [type(event).__name__ for event in published] == ["BookTickerEvent"]
 
 
-def test_connections_are_rationed() -> None:
-    now = [0.0]
-    budget = ConnectionBudget(3, 300.0, lambda: now[0])
-    for _ in range(3):
-        assert budget.wait_s() == 0.0
-        budget.spend()
-        now[0] += 10
-    assert budget.wait_s() == 270.0
-    now[0] = 300.0
-    assert budget.wait_s() == 0.0
+async def test_the_rules_are_read_again_every_hour_of_market_time(
+    desk_db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.marketdata.sync.RULES_POLL_S", 0.001)
+    now = [START]
+    async with FakeExchange() as exchange, ExchangeClient(exchange.venue) as client:
+        await sync_symbols(client, ["BTCUSDT"])
+        keeping = asyncio.ensure_future(keep_symbols(client, ["BTCUSDT"], lambda: now[0]))
+        await asyncio.sleep(0.05)
+        exchange.now_ms = now[0] = START + 3_599_999
+        await asyncio.sleep(0.05)
+        assert await in_thread(lambda: selectors.filters_checked_ms("BTCUSDT")) == START
+        exchange.now_ms = now[0] = START + 3_600_000
+        async with asyncio.timeout(5):
+            while await in_thread(lambda: selectors.filters_checked_ms("BTCUSDT")) != START + 3_600_000:
+                await asyncio.sleep(0.01)
+        keeping.cancel()

@@ -44,7 +44,7 @@ class LiveMarket:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self, now_ms: int) -> None:
-        self.view.clock.observe(now_ms)
+        self.view.clock.observe_server(now_ms)
         self.tick()
         self._thread.start()
 
@@ -70,7 +70,7 @@ class LiveMarket:
 
     def later(self, milliseconds: int) -> None:
         """Let market time jump ahead."""
-        self.view.clock.observe(self.view.now_ms() + milliseconds)
+        self.view.clock.observe_server(self.view.now_ms() + milliseconds)
 
     def stop(self) -> None:
         self._ended.set()

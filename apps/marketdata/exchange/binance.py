@@ -44,6 +44,14 @@ class SymbolRules(NamedTuple):
     raw: str
 
 
+class UnreadableRow(NamedTuple):
+    """A row of a klines body that is no bar. `open_time_ms` is None when it does not even tell that."""
+
+    open_time_ms: int | None
+    raw: str
+    why: str
+
+
 def venue(exchange: str, *, rest_url: str = "", ws_url: str = "") -> Venue:
     """The addresses of an exchange by name. Raises InvalidInput for a host that is not on the allow-list."""
     if exchange == "binance":
@@ -87,8 +95,27 @@ def combined_url(ws_url: str, streams: Sequence[str]) -> str:
     return f"{ws_url}/stream?streams={'/'.join(streams)}"
 
 
-def bars_of_klines(rows: Any) -> Bars:
-    """The block of bars in a klines body. Raises DataError when the body has another shape."""
+def bars_of_klines(rows: Any, unreadable: list[UnreadableRow] | None = None) -> Bars:
+    """The block of bars in a klines body.
+
+    Raises DataError when the body has another shape, or one row of it; with a list, such rows are put there instead.
+    """
+    try:
+        return _bars_of_rows(rows)
+    except DataError:
+        if unreadable is None or not isinstance(rows, list):
+            raise
+    blocks = [_bars_of_rows([])]
+    for row in rows:
+        try:
+            blocks.append(_bars_of_rows([row]))
+        except DataError as error:
+            opened = row[0] if isinstance(row, list) and row and _is_count(row[0]) else None
+            unreadable.append(UnreadableRow(opened, json.dumps(row, separators=(",", ":")), str(error)))
+    return Bars(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
+
+
+def _bars_of_rows(rows: Any) -> Bars:
     try:
         columns = [
             [row[0] for row in rows],
@@ -97,10 +124,13 @@ def bars_of_klines(rows: Any) -> Bars:
         ]
     except (TypeError, IndexError, KeyError) as error:
         raise DataError(f"a klines body has an unknown shape ({error})") from error
-    for column in (columns[0], columns[6]):
-        if any(type(value) is not int or abs(value) > INT64_MAX for value in column):
-            raise DataError("a klines body holds a time or count that is no integer")
+    if not all(_is_count(value) for column in (columns[0], columns[6]) for value in column):
+        raise DataError("a klines body holds a time or count that is no integer")
     return Bars(*(np.array(column, dtype=np.int64) for column in columns))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and abs(value) <= INT64_MAX
 
 
 def book_of_depth(symbol: str, ts_ms: int, body: Mapping[str, Any]) -> Book:

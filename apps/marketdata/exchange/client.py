@@ -21,6 +21,7 @@ from apps.engine.errors import DataError, InvalidInput, Unavailable, UnknownName
 from apps.engine.values import Bars, Book
 from apps.marketdata.exchange.binance import (
     SymbolRules,
+    UnreadableRow,
     Venue,
     bars_of_klines,
     book_of_depth,
@@ -38,6 +39,7 @@ ATTEMPTS = 5
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 30.0
 LONGEST_WAIT_S = 120.0
+KLINES_PATH = "/api/v3/klines"
 KLINES_PAGE = 1_000
 TRADES_PAGE = 1_000
 RESTRICTED = 451
@@ -69,8 +71,10 @@ class ExchangeClient:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
+        klines_path: str = KLINES_PATH,
     ) -> None:
         self.venue = venue
+        self.klines_path = klines_path
         self.budget = WeightBudget(wall=wall, monotonic=monotonic)
         self._sleep = sleep
         self._uniform = uniform
@@ -119,11 +123,18 @@ class ExchangeClient:
         return [found[name] for name in symbols]
 
     async def klines(
-        self, symbol: str, interval: str, *, start_ms: int, end_ms: int | None = None
+        self,
+        symbol: str,
+        interval: str,
+        *,
+        start_ms: int,
+        end_ms: int | None = None,
+        unreadable: list[UnreadableRow] | None = None,
     ) -> AsyncIterator[Bars]:
         """Pages of closed bars with start_ms <= open < end_ms, each open time once, in the order of the exchange.
 
-        A bar counts as closed when the exchange's clock, read before the first page, is past its close time.
+        A bar counts as closed when the exchange's clock, read before the first page, is past its close time. A row
+        that is no bar is a DataError; with a list, it is put there before its page is yielded.
         """
         length = interval_ms(interval)
         closed_by = await self.time()
@@ -131,15 +142,28 @@ class ExchangeClient:
         cursor = start_ms
         while cursor < stop:
             rows = await self._get(
-                "/api/v3/klines", weight=2, symbol=symbol, interval=interval, startTime=cursor, limit=KLINES_PAGE
+                self.klines_path, weight=2, symbol=symbol, interval=interval, startTime=cursor, limit=KLINES_PAGE
             )
-            page = bars_of_klines(rows)
+            page = bars_of_klines(rows, unreadable)
             fresh = _rows_between(page, cursor, stop)
             if fresh.n:
                 yield fresh
-            if page.n < KLINES_PAGE or int(page.open_time_ms[-1]) < cursor:
+            last = int(page.open_time_ms[-1]) if page.n else cursor
+            if len(rows) < KLINES_PAGE or last < cursor:
                 return
-            cursor = int(page.open_time_ms[-1]) + length
+            # A whole page without one readable bar still ends the stretch that it covers.
+            cursor = last + length if page.n else cursor + KLINES_PAGE * length
+
+    async def kline(self, symbol: str, interval: str, open_time_ms: int) -> Bars | None:
+        """The closed bar that opens at a time; None when the exchange has none. Raises DataError for no bar."""
+        length = interval_ms(interval)
+        if open_time_ms < 0 or open_time_ms % length or await self.time() < open_time_ms + length:
+            return None
+        rows = await self._get(
+            self.klines_path, weight=2, symbol=symbol, interval=interval, startTime=open_time_ms, limit=1
+        )
+        page = bars_of_klines(rows)
+        return page.slice(0, 1) if page.n and int(page.open_time_ms[0]) == open_time_ms else None
 
     async def depth(self, symbol: str, *, limit: int = 20) -> Book:
         """A snapshot of the book; its time is 0 because the exchange gives none."""

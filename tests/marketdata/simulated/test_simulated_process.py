@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -17,11 +18,14 @@ import orjson
 import pytest
 
 from apps.engine.errors import Unavailable
+from apps.marketdata.exchange.simulated.faults import KINDS
 from apps.marketdata.exchange.simulated.process import start_exchange
 from apps.marketdata.exchange.simulated.run import main
 from apps.marketdata.management.commands.simexchange import Command
 
 ROOT = Path(__file__).resolve().parents[3]
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+STREAMS = "btcusdt@kline_1m/btcusdt@aggTrade/btcusdt@depth20@100ms/ethusdt@depth@100ms/ethusdt@bookTicker"
 MODULE = [sys.executable, "-m", "apps.marketdata.exchange.simulated"]
 
 
@@ -98,6 +102,7 @@ def test_a_busy_port_is_one_clear_line() -> None:
         (["--speed", "5"], "--speed"),
         (["--from", "/no/such/file.csv"], "--from"),
         (["--seed", "x"], "--seed"),
+        (["--faults", "reset:0.01,flood"], "--faults: unknown fault 'flood'"),
     ],
 )
 def test_a_bad_argument_is_named(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,8 +135,24 @@ def test_the_command_has_the_same_options() -> None:
         "--history",
         "--wait-for-client",
         "(default: 7)",
+        *KINDS,
     ):
         assert option in shown
+
+
+async def test_an_exchange_full_of_faults_stays_up_and_says_nothing_wrong() -> None:
+    """Every fault, some far more often than by default, while clients come and go."""
+    with start_exchange(symbols=SYMBOLS, faults="all,reset:0.3,huge:0.3,half-open:0.2,slice:0.3,life:1s") as exchange:
+        until, n_frames, n_connections = time.monotonic() + 2.5, 0, 0
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() < until:
+                n_connections += 1
+                async with session.ws_connect(f"{exchange.ws_url}/stream?streams={STREAMS}") as ws:
+                    with suppress(TimeoutError):
+                        while (await ws.receive(timeout=0.25)).type is aiohttp.WSMsgType.TEXT:
+                            n_frames += 1
+        assert exchange.is_alive and exchange.errors == ""
+    assert n_frames > 5 and n_connections > 1
 
 
 def test_the_command_serves_until_a_signal(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -73,8 +72,7 @@ class Command(BaseCommand):
         try:
             is_done = self._watch(desk, folder / "tradedesk.sqlite3", options)
         finally:
-            desk.send_signal(signal.SIGINT)
-            desk.wait(30)
+            _end(desk)
         if not is_done:
             self.stderr.write("tradedesk: the market stood still before enough bars had come")
             return 1
@@ -111,3 +109,13 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _end(desk: subprocess.Popen[bytes]) -> None:
+    """Ask the desk to end, and insist: nothing of it may outlive this command."""
+    desk.terminate()
+    try:
+        desk.wait(30)
+    except subprocess.TimeoutExpired:
+        desk.kill()
+        desk.wait()

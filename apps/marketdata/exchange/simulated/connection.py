@@ -12,6 +12,8 @@ import orjson
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from apps.marketdata.exchange.simulated.control import MAX_STREAMS, answer
+from apps.marketdata.exchange.simulated.faults import Dice
+from apps.marketdata.exchange.simulated.link import FaultyLink, Link
 from apps.marketdata.exchange.simulated.payloads import MICRO, MILLI
 from apps.marketdata.exchange.simulated.streams import Hub
 
@@ -35,7 +37,9 @@ class Manners:
 class Connection:
     """One client. Frames queue here; a client that does not take them is dropped, never waited for."""
 
-    def __init__(self, hub: Hub, manners: Manners, *, combined: bool, unit: int, names: list[str]) -> None:
+    def __init__(
+        self, hub: Hub, manners: Manners, *, combined: bool, unit: int, names: list[str], dice: Dice | None = None
+    ) -> None:
         self.combined = combined
         self.unit = unit
         self.names = dict.fromkeys(names)
@@ -44,8 +48,10 @@ class Connection:
         self._ws = web.WebSocketResponse(
             autoping=False, compress=False, timeout=manners.close_s, max_msg_size=MAX_MESSAGE_BYTES
         )
+        self._dice = dice
+        self._link = Link(self._ws)
         self._transport: asyncio.Transport | None = None
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[tuple[float, bytes]] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._received: deque[float] = deque()
@@ -57,7 +63,7 @@ class Connection:
 
     def post(self, frame: bytes) -> None:
         """Queue a frame; beyond the bounds the connection is cut."""
-        self._queue.append(frame)
+        self._queue.append((time.monotonic() + self._link.latency_s, frame))
         self._queued_bytes += len(frame)
         if len(self._queue) > MAX_QUEUED_FRAMES or self._queued_bytes > MAX_QUEUED_BYTES:
             self._drop()
@@ -67,10 +73,14 @@ class Connection:
         """Serve the client until either side ends it."""
         await self._ws.prepare(request)
         self._transport = request.transport
+        if self._dice is not None and self._transport is not None:
+            self._link = FaultyLink(self._ws, self._transport, self._dice)
         self._hub.subscribe(self, self.names)
         helpers = [asyncio.create_task(self._write()), asyncio.create_task(self._keep())]
         try:
             await self._read()
+        except ConnectionError:
+            self._drop()  # the client left before its answer
         finally:
             self._hub.unsubscribe(self, self.names)
             for helper in helpers:
@@ -79,6 +89,9 @@ class Connection:
         return self._ws
 
     async def close(self, code: int, reason: str) -> None:
+        """Say goodbye and leave; a half-open connection ends without a word."""
+        if self._link.is_dead:
+            self._drop()
         await self._ws.close(code=code, message=reason.encode())
 
     async def announce_shutdown(self) -> None:
@@ -113,7 +126,8 @@ class Connection:
             await self._ws.pong(message.data)
         elif message.type == WSMsgType.PONG:
             # Only the echo of a ping counts; unasked pongs are allowed and keep nothing alive.
-            self._pings.pop(bytes(message.data), None)
+            if self._link.hears_pong():
+                self._pings.pop(bytes(message.data), None)
         else:
             self.post(orjson.dumps(answer(message.data, self)))
 
@@ -136,9 +150,11 @@ class Connection:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue:
-                    frame = self._queue.popleft()
+                    due, frame = self._queue.popleft()
                     self._queued_bytes -= len(frame)
-                    await self._ws.send_frame(frame, WSMsgType.TEXT)
+                    if (wait_s := due - time.monotonic()) > 0:
+                        await asyncio.sleep(wait_s)
+                    await self._link.send(frame)
         except (ConnectionError, RuntimeError):
             # The socket closed under a frame; the reader sees it too and ends the connection.
             self._drop()
@@ -161,7 +177,7 @@ class Connection:
                 payload = str(int(time.time() * 1000)).encode()
                 self._pings[payload] = now
                 due = now + self._manners.ping_s
-                await self._ws.ping(payload)
+                await self._link.ping(payload)
             await asyncio.sleep(max(min(due, end, oldest) - time.monotonic(), 0.001))
 
     def _drop(self) -> None:

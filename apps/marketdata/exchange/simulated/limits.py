@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 WEIGHT_LIMIT = 6_000
+CONNECTION_LIMIT = 300
+CONNECTION_WINDOW_S = 300.0
 _MINUTE_S = 60.0
 _TOLERATED_AFTER_429 = 10
 _FIRST_BAN_S = 120.0
@@ -74,3 +77,28 @@ def _banned(usage: Usage, now: float) -> Refusal:
         "Please use WebSocket Streams for live updates to avoid bans."
     )
     return Refusal(418, message, int(usage.banned_until - now) + 1)
+
+
+class ConnectionLimits:
+    """Attempts to connect per address in any five minutes."""
+
+    def __init__(
+        self,
+        limit: int = CONNECTION_LIMIT,
+        *,
+        window_s: float = CONNECTION_WINDOW_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit = limit
+        self._window_s = window_s
+        self._clock = clock
+        self._attempts: dict[str, deque[float]] = {}
+
+    def admits(self, address: str) -> bool:
+        """Count an attempt; refused ones count too."""
+        now = self._clock()
+        attempts = self._attempts.setdefault(address, deque())
+        while attempts and attempts[0] <= now - self._window_s:
+            attempts.popleft()
+        attempts.append(now)
+        return len(attempts) <= self._limit

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from apps.marketdata.exchange.simulated.faults import NONE, Faults, described, parse_faults
+
 DEFAULT_SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
 DEFAULT_SEED = 7
 DEFAULT_SPEED = 0.0
@@ -28,6 +30,7 @@ class Options(NamedTuple):
     wait_for_client: bool
     offset_ms: int
     parent_pid: int | None
+    faults: Faults = NONE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offset-ms", type=int, default=0, help="synthetic: milliseconds added to this machine's UTC time (default: 0)"
     )
+    parser.add_argument(
+        "--faults",
+        type=_faults,
+        default=NONE,
+        metavar="SPEC",
+        help="comma-separated faults, each name[:CHANCE][:DURATION], such as reset:0.01,stall:5s; `all` for all",
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"faults [default chance, duration]; drawn from --seed:\n{described()}"
     parser.add_argument("--parent-pid", type=_positive, help="end when this parent process is gone")
 
 
@@ -85,6 +97,7 @@ def options_of(parser: argparse.ArgumentParser, values: argparse.Namespace) -> O
         wait_for_client=values.wait_for_client is not False,
         offset_ms=values.offset_ms,
         parent_pid=values.parent_pid,
+        faults=values.faults,
     )
 
 
@@ -121,6 +134,13 @@ def _symbols(text: str) -> tuple[str, ...]:
     if not names or len(set(names)) != len(names):
         raise argparse.ArgumentTypeError("must name each symbol once, such as BTCUSDT,ETHUSDT")
     return names
+
+
+def _faults(text: str) -> Faults:
+    try:
+        return parse_faults(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _file(text: str) -> Path:

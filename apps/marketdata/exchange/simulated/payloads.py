@@ -8,6 +8,8 @@ import orjson
 
 from apps.marketdata.exchange.simulated.bars import BarTable
 from apps.marketdata.exchange.simulated.book import Depth, Level
+from apps.marketdata.exchange.simulated.diffs import Diff
+from apps.marketdata.exchange.simulated.rolling import Day
 from apps.marketdata.exchange.simulated.tape import Kline, Trade
 from apps.marketdata.exchange.simulated.units import text8
 
@@ -80,6 +82,36 @@ def trade_row(trade: Trade, unit: int) -> dict[str, Any]:
 
 def trade_frame(symbol: str, trade: Trade, now_ms: int, unit: int) -> bytes:
     return orjson.dumps({"e": "aggTrade", "E": now_ms * unit, "s": symbol, **trade_row(trade, unit)})
+
+
+def single_trade_frame(symbol: str, trade: Trade, now_ms: int, unit: int) -> bytes:
+    """One trade of its own: the first and last id of the aggregate are the same."""
+    body = {
+        "t": trade.first_trade_id,
+        "p": text8(trade.price_e8),
+        "q": text8(trade.quantity_e8),
+        "T": trade.ts_ms * unit,
+        "m": trade.buyer_is_maker,
+        "M": True,
+    }
+    return orjson.dumps({"e": "trade", "E": now_ms * unit, "s": symbol, **body})
+
+
+def mini_ticker(symbol: str, day: Day, now_ms: int, unit: int) -> bytes:
+    body = {
+        "c": text8(day.close_e8),
+        "o": text8(day.open_e8),
+        "h": text8(day.high_e8),
+        "l": text8(day.low_e8),
+        "v": text8(day.volume_e8),
+        "q": text8(day.quote_e8),
+    }
+    return orjson.dumps({"e": "24hrMiniTicker", "E": now_ms * unit, "s": symbol, **body})
+
+
+def diff_frame(symbol: str, diff: Diff, now_ms: int, unit: int) -> bytes:
+    head = orjson.dumps({"e": "depthUpdate", "E": now_ms * unit, "s": symbol, "U": diff.first_id, "u": diff.last_id})
+    return head[:-1] + f',"b":{_levels(diff.bids)},"a":{_levels(diff.asks)}}}'.encode()
 
 
 def depth_body(depth: Depth, levels: int) -> bytes:

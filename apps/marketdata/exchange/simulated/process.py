@@ -70,6 +70,7 @@ def start_exchange(
     history: int | None = None,
     wait_for_client: bool | None = None,
     offset_ms: int = 0,
+    faults: str | None = None,
     timeout_s: float = READY_TIMEOUT_S,
 ) -> ExchangeProcess:
     """Start the exchange as a child that dies with this process, and wait until it listens.
@@ -77,7 +78,7 @@ def start_exchange(
     Raises Unavailable with the child's own words when it does not come up in time.
     """
     arguments = ["--port", str(port), "--seed", str(seed), "--parent-pid", str(os.getpid())]
-    optional = {"--from": from_file, "--symbol": symbol, "--speed": speed, "--history": history}
+    optional = {"--from": from_file, "--symbol": symbol, "--speed": speed, "--history": history, "--faults": faults}
     for name, value in optional.items():
         arguments += [] if value is None else [name, str(value)]
     arguments += ["--symbols", ",".join(symbols)] if symbols else []

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import orjson
 from aiohttp import web
 
-from apps.marketdata.exchange.simulated.bars import IDS_PER_MINUTE
+from apps.marketdata.exchange.simulated.bars import IDS_PER_MINUTE, BarTable
+from apps.marketdata.exchange.simulated.faults import Dice
 from apps.marketdata.exchange.simulated.intervals import DAY_MS, INTERVALS_MS, MINUTE_MS
+from apps.marketdata.exchange.simulated.lies import HonestBars
 from apps.marketdata.exchange.simulated.limits import Refusal, WeightLimits
 from apps.marketdata.exchange.simulated.params import Params, Refused
 from apps.marketdata.exchange.simulated.payloads import MICRO, MILLI, depth_body, kline_rows, trade_row
@@ -23,6 +25,7 @@ _RAW_REQUESTS = 300_000
 _AVERAGE_MINUTES = 5
 # Longer windows are computed beside the loop, so that no stream waits for them.
 _INLINE_MS = 2 * DAY_MS
+_PAGES = {403: "Forbidden", 503: "Service Temporarily Unavailable"}
 _NO_SUCH_PATH = "<html><head><title>404 Not Found</title></head><body><h1>404 Not Found</h1></body></html>"
 
 
@@ -36,10 +39,12 @@ Answer = Callable[["Rest", Params, int], Awaitable[Any]]
 class Rest:
     """The handlers of /api/v3, each charged to its caller by weight."""
 
-    def __init__(self, tape: Tape, clock: Clock, limits: WeightLimits) -> None:
+    def __init__(self, tape: Tape, clock: Clock, limits: WeightLimits, bars: HonestBars, dice: Dice | None) -> None:
         self._tape = tape
         self._clock = clock
         self._limits = limits
+        self._bars = bars
+        self._dice = dice
         self._specs = tape.market.specs
 
     def register(self, app: web.Application) -> None:
@@ -51,6 +56,8 @@ class Rest:
         self, answer: Answer, weight: Callable[[Params], int]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
+            if self._dice is not None and self._dice.hits("html"):
+                return _html(self._dice.rng.choice(tuple(_PAGES)))
             try:
                 params = Params(request.query)
                 cost = weight(params)
@@ -96,6 +103,15 @@ class Rest:
         }
 
     async def klines(self, params: Params, unit: int) -> Any:
+        symbol, interval, table = await self._klines(params)
+        return kline_rows(self._bars.served(symbol, interval, table, self._clock.now_ms()), unit)
+
+    async def ui_klines(self, params: Params, unit: int) -> Any:
+        symbol, interval, table = await self._klines(params)
+        return kline_rows(self._bars.served_again(symbol, interval, table), unit)
+
+    async def _klines(self, params: Params) -> tuple[str, str, BarTable]:
+        """The bars asked for, as they are, with their symbol and interval."""
         symbol, interval = params.symbol(self._specs), params.required("interval")
         if not self._tape.serves(interval):
             raise Refused(-1120, "Invalid interval.")
@@ -105,8 +121,8 @@ class Rest:
         params.done()
         asked = (symbol, interval, start, end, limit, self._clock.now_ms())
         if limit * INTERVALS_MS[interval] <= _INLINE_MS:
-            return kline_rows(self._tape.klines(*asked), unit)
-        return kline_rows(await asyncio.to_thread(self._tape.klines, *asked), unit)
+            return symbol, interval, self._tape.klines(*asked)
+        return symbol, interval, await asyncio.to_thread(self._tape.klines, *asked)
 
     async def depth(self, params: Params, unit: int) -> Any:
         symbol, limit = params.symbol(self._specs), params.limit(default=100, most=5000)
@@ -198,13 +214,19 @@ _ROUTES: dict[str, tuple[Answer, Callable[[Params], int]]] = {
     "time": (Rest.time, _fixed(1)),
     "exchangeInfo": (Rest.exchange_info, _fixed(20)),
     "klines": (Rest.klines, _fixed(2)),
-    "uiKlines": (Rest.klines, _fixed(2)),
+    "uiKlines": (Rest.ui_klines, _fixed(2)),
     "depth": (Rest.depth, _depth_weight),
     "aggTrades": (Rest.agg_trades, _fixed(4)),
     "ticker/price": (Rest.ticker_price, _ticker_weight),
     "ticker/bookTicker": (Rest.book_ticker, _ticker_weight),
     "avgPrice": (Rest.avg_price, _fixed(2)),
 }
+
+
+def _html(status: int) -> web.Response:
+    title = f"{status} {_PAGES[status]}"
+    page = f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
+    return web.Response(status=status, text=page, content_type="text/html")
 
 
 def _json(status: int, body: bytes, used: int, **headers: str) -> web.Response:

@@ -46,13 +46,15 @@ def exchange_of(parser: argparse.ArgumentParser, options: Options) -> SimulatedE
     """The exchange these options describe, not yet listening."""
     if options.file is None:
         market = SyntheticMarket(seed=options.seed, symbols=options.symbols)
-        return SimulatedExchange(market, RealClock(options.offset_ms))
+        return SimulatedExchange(market, RealClock(options.offset_ms), faults=options.faults, seed=options.seed)
     recorded = RecordedMarket(read_klines(options.file, symbol=options.symbol), seed=options.seed)
     if options.history >= recorded.n:
         parser.error(f"argument --history: the file holds {recorded.n} bars, so at most {recorded.n - 1} can be past")
     return SimulatedExchange(
         recorded,
         RecordedClock(recorded, history=options.history, speed=options.speed),
+        faults=options.faults,
+        seed=options.seed,
         wait_for_client=options.wait_for_client,
         is_paced=True,
         on_end=lambda ts_ms: _say({"ended": True, "bars": recorded.n, "tsMs": ts_ms}),
@@ -72,7 +74,8 @@ async def _serve(exchange: SimulatedExchange, options: Options) -> int:
         reason = os.strerror(error.errno) if error.errno else str(error)
         print(f"simexchange: cannot listen on {HOST}:{options.port}: {reason}", file=sys.stderr, flush=True)
         return 1
-    _say({"ready": True, "restUrl": exchange.rest_url, "wsUrl": exchange.ws_url, "port": exchange.port})
+    asked = {"faults": sorted(options.faults)} if options.faults else {}
+    _say({"ready": True, "restUrl": exchange.rest_url, "wsUrl": exchange.ws_url, "port": exchange.port, **asked})
     try:
         await _until_stopped(exchange, options, stopping)
     finally:

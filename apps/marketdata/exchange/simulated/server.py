@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from aiohttp import WSCloseCode, web
 
 from apps.marketdata.exchange.simulated.connection import Connection, Manners, unit_of
 from apps.marketdata.exchange.simulated.control import MAX_STREAMS
-from apps.marketdata.exchange.simulated.limits import WeightLimits
+from apps.marketdata.exchange.simulated.faults import NONE, Dice, Faults
+from apps.marketdata.exchange.simulated.halts import HaltingMarket
+from apps.marketdata.exchange.simulated.lies import HonestBars, LyingBars
+from apps.marketdata.exchange.simulated.limits import ConnectionLimits, WeightLimits
 from apps.marketdata.exchange.simulated.rest import Rest
 from apps.marketdata.exchange.simulated.streams import Hub
 from apps.marketdata.exchange.simulated.tape import Market, Tape
@@ -20,6 +25,7 @@ HOST = "127.0.0.1"
 # A recorded market waits for slow readers, but not for dead ones.
 _CALM_FRAMES = 500
 _PATIENCE_S = 5.0
+_TOO_MANY_CONNECTIONS = "Too many connection attempts; current limit is 300 per 5 minutes."
 
 
 class Clock(Protocol):
@@ -39,16 +45,22 @@ class SimulatedExchange:
         *,
         manners: Manners | None = None,
         limits: WeightLimits | None = None,
+        connection_limits: ConnectionLimits | None = None,
+        faults: Faults = NONE,
+        seed: int = 0,
         wait_for_client: bool = False,
         is_paced: bool = False,
         on_end: Callable[[int], None] | None = None,
     ) -> None:
         self.clock = clock
-        self.tape = Tape(market)
-        self.hub = Hub(self.tape)
+        self.tape = Tape(_halting(market, faults, seed))
+        self._dice = Dice(faults, random.Random(seed)) if faults else None
+        bars = LyingBars(faults, seed, market.specs) if faults else HonestBars()
+        self.hub = Hub(self.tape, bars)
         self.port = 0
-        self._manners = manners or Manners()
-        self._rest = Rest(self.tape, clock, limits or WeightLimits())
+        self._manners = _mannered(manners or Manners(), faults)
+        self._rest = Rest(self.tape, clock, limits or WeightLimits(), bars, self._dice)
+        self._connection_limits = connection_limits or ConnectionLimits()
         self._wait_for_client = wait_for_client
         self._is_paced = is_paced
         self._on_end = on_end
@@ -123,11 +135,30 @@ class SimulatedExchange:
         return await self._serve(request, names, combined=True)
 
     async def _serve(self, request: web.Request, names: list[str], *, combined: bool) -> web.StreamResponse:
+        if not self._connection_limits.admits(request.remote or ""):
+            return web.Response(status=429, text=_TOO_MANY_CONNECTIONS)
         if len(set(names)) > MAX_STREAMS:
             return web.Response(status=400, text="Too many streams")
-        connection = Connection(self.hub, self._manners, combined=combined, unit=unit_of(request), names=names)
+        connection = Connection(
+            self.hub, self._manners, combined=combined, unit=unit_of(request), names=names, dice=self._dice
+        )
         self._connections.add(connection)
         try:
             return await connection.run(request)
         finally:
             self._connections.discard(connection)
+
+
+def _halting(market: Market, faults: Faults, seed: int) -> Market:
+    halt = faults.get("halt")
+    if halt is None:
+        return market
+    return HaltingMarket(market, chance=halt.chance, seconds=halt.seconds, seed=seed)
+
+
+def _mannered(manners: Manners, faults: Faults) -> Manners:
+    """Connections live as long as the faults let them."""
+    life = faults.get("life")
+    if life is None:
+        return manners
+    return replace(manners, life_s=life.seconds, notice_s=min(manners.notice_s, life.seconds / 2))

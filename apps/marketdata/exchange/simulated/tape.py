@@ -241,3 +241,13 @@ def trades_of(path: Path, start: int, stop: int) -> Iterator[Trade]:
             bool(path.buyer_is_maker[row]),
         )
         trade_id += count
+
+
+def singles_of(trade: Trade) -> Iterator[Trade]:
+    """The trades an aggregate is made of: equal shares, the rest with the last."""
+    count = trade.last_trade_id - trade.first_trade_id + 1
+    share = trade.quantity_e8 // count
+    for number in range(count):
+        trade_id = trade.first_trade_id + number
+        quantity = share if number < count - 1 else trade.quantity_e8 - share * (count - 1)
+        yield trade._replace(quantity_e8=quantity, first_trade_id=trade_id, last_trade_id=trade_id)

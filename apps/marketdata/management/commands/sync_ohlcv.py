@@ -1,21 +1,27 @@
-"""`manage.py sync_ohlcv`: fetch the closed bars that are missing from the exchange's history."""
+"""`manage.py sync_ohlcv`: fetch the closed bars that are missing from the exchange's history, and judge them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, NamedTuple
 
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.engine.errors import DataError, IntegrityBreach, InvalidInput, Unavailable
-from apps.marketdata import services
 from apps.marketdata.connect import desk_client
 from apps.marketdata.exchange.client import ExchangeClient
 from apps.marketdata.exchange.intervals import interval_ms
+from apps.marketdata.gaps import GapReport, gaps_reconcile
+from apps.marketdata.market import market_view
+from apps.marketdata.models import Gap
+from apps.marketdata.quarantine import pending
+from apps.marketdata.releasing import release_kept
+from apps.marketdata.replacing import Replacer, second_client, suspects_of
+from apps.marketdata.storing import desk_store
 from apps.marketdata.sync import Progress, SyncReport, history_start, require_one_market, sync_bars, sync_symbols
 from apps.web.values import iso_ms, parse_time
 
@@ -23,11 +29,24 @@ DAY_MS = 86_400_000
 INPUT_EXIT, INCOMPLETE_EXIT, UNAVAILABLE_EXIT = 2, 3, 4
 
 
+class _Outcome(NamedTuple):
+    """What a sync fetched, what the ledger says of its window, and how many bars of the series wait in quarantine."""
+
+    report: SyncReport
+    gaps: GapReport
+    n_pending: int
+
+    @property
+    def is_whole(self) -> bool:
+        excused = self.gaps.missing.get(Gap.MAINTENANCE, 0)
+        return sum(self.gaps.missing.values()) == excused and not self.report.stored.conflicting
+
+
 class Command(BaseCommand):
     help = (
         "Fetches closed bars, page by page and oldest first; a second call goes on where the first one stopped. "
-        "Exit status: 0 done, 1 failed, 2 bad arguments, 3 done but bars are missing, "
-        "were refused, or are stored with other values, 4 the exchange did not answer."
+        "Exit status: 0 done, 1 failed, 2 bad arguments, 3 done but bars are missing "
+        "outside known halts, are held in quarantine, or are stored with other values, 4 the exchange did not answer."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -40,19 +59,19 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            reports = asyncio.run(self._sync(options))
+            outcomes = asyncio.run(self._sync(options))
         except InvalidInput as error:
             raise CommandError(f"{error.field}: {error}", returncode=INPUT_EXIT) from error
         except Unavailable as error:
             raise CommandError(str(error), returncode=UNAVAILABLE_EXIT) from error
         except (DataError, IntegrityBreach) as error:
             raise CommandError(str(error), returncode=1) from error
-        for report in reports:
-            self.stdout.write(json.dumps(_as_json(report)) if options["json"] else _as_line(report))
-        if any(report.missing or report.refused or report.stored.conflicting for report in reports):
+        for outcome in outcomes:
+            self.stdout.write(json.dumps(_as_json(outcome)) if options["json"] else _as_line(outcome))
+        if not all(outcome.is_whole for outcome in outcomes):
             raise CommandError("not every bar is as the exchange has it", returncode=INCOMPLETE_EXIT)
 
-    async def _sync(self, options: dict[str, Any]) -> list[SyncReport]:
+    async def _sync(self, options: dict[str, Any]) -> list[_Outcome]:
         symbols = [name.strip().upper() for name in options["symbols"].split(",") if name.strip()]
         start_ms, end_ms = _window(options)
         interval_ms(options["interval"])
@@ -72,7 +91,7 @@ class Command(BaseCommand):
         start_ms: int | None,
         end_ms: int | None,
         progress: Any,
-    ) -> SyncReport:
+    ) -> _Outcome:
         interval = options["interval"]
         await database_sync_to_async(require_one_market)(symbol, interval, client.venue.source)
         now_ms = await client.time()
@@ -80,19 +99,37 @@ class Command(BaseCommand):
             start_ms = int((end_ms or now_ms) - options["days"] * DAY_MS)
         if start_ms is None:
             start_ms = await database_sync_to_async(history_start)(symbol, interval, now_ms, settings.HISTORY_BARS)
-        return await sync_bars(
+        report = await sync_bars(
             *(client, symbol, interval),
             start_ms=start_ms,
             end_ms=now_ms if end_ms is None else end_ms,
-            store=services.bars_store,
+            store=desk_store(),
             progress=progress,
         )
+        if report.held:
+            await _second_word(client, symbol, interval, now_ms)
+        outcome: _Outcome = await database_sync_to_async(_outcome)(report, now_ms)
+        return outcome
 
     def _show(self, step: Progress) -> None:
         self.stdout.write(
             f"{step.symbol} {step.interval} {step.fraction:4.0%} up to {iso_ms(step.done_ms)}, "
             f"{step.stored.inserted} new, {step.stored.unchanged} known"
         )
+
+
+async def _second_word(client: ExchangeClient, symbol: str, interval: str, now_ms: int) -> None:
+    """Let the bars after them speak for held candles, then the exchange and a second endpoint."""
+    await database_sync_to_async(release_kept)(symbol=symbol, interval=interval, ts_ms=now_ms)
+    suspects = await database_sync_to_async(suspects_of)(symbol, interval)
+    async with second_client(client.venue, settings.EXCHANGE_SECOND_REST_URL) as second:
+        await Replacer(client, second, desk_store(), market_view()).resolve_many(suspects, now_ms)
+
+
+def _outcome(report: SyncReport, now_ms: int) -> _Outcome:
+    series = {"symbol": report.symbol, "interval": report.interval}
+    gaps = gaps_reconcile(**series, start_ms=report.start_ms, end_ms=report.end_ms, ts_ms=now_ms)
+    return _Outcome(report, gaps, pending(**series).count())
 
 
 def _window(options: dict[str, Any]) -> tuple[int | None, int | None]:
@@ -105,7 +142,8 @@ def _window(options: dict[str, Any]) -> tuple[int | None, int | None]:
     return start, end
 
 
-def _as_json(report: SyncReport) -> dict[str, Any]:
+def _as_json(outcome: _Outcome) -> dict[str, Any]:
+    report = outcome.report
     return {
         "symbol": report.symbol,
         "interval": report.interval,
@@ -113,17 +151,21 @@ def _as_json(report: SyncReport) -> dict[str, Any]:
         "end": iso_ms(report.end_ms),
         "received": report.received,
         **{name: getattr(report.stored, name) for name in ("inserted", "unchanged", "conflicting", "late")},
-        "missing": report.missing,
-        "refused": dict(report.refused),
+        "missing": sum(outcome.gaps.missing.values()),
+        "missingByState": outcome.gaps.missing,
+        "held": report.held,
+        "noted": report.noted,
+        "pending": outcome.n_pending,
     }
 
 
-def _as_line(report: SyncReport) -> str:
-    stored = report.stored
+def _as_line(outcome: _Outcome) -> str:
+    report, stored = outcome.report, outcome.report.stored
     counts = [f"{stored.inserted} inserted", f"{stored.unchanged} unchanged"]
     counts += [f"{stored.conflicting} kept with other values"] if stored.conflicting else []
-    counts += [f"{report.missing} missing at the exchange"] if report.missing else []
-    counts += [f"{count} refused ({reason})" for reason, count in report.refused.items()]
+    counts += [f"{n_bars} missing ({state})" for state, n_bars in outcome.gaps.missing.items()]
+    counts += [f"{report.held} suspected, {outcome.n_pending} held in quarantine"] if report.held else []
+    counts += [f"{report.noted} stored though suspect"] if report.noted else []
     return (
         f"{report.symbol} {report.interval} {iso_ms(report.start_ms)} to {iso_ms(report.end_ms)}: {', '.join(counts)}"
     )

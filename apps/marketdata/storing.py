@@ -1,0 +1,22 @@
+"""Through which hands do bars reach the table? The desk's own once it has named them, else the plain ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apps.marketdata.services import bars_store
+
+if TYPE_CHECKING:
+    from apps.marketdata.sync import BarStore
+
+_desk: list[BarStore] = []
+
+
+def register_store(store: BarStore) -> None:
+    """Name the store that knows which bars come too late to be folded. It is used wherever no other is given."""
+    _desk[:] = [store]
+
+
+def desk_store() -> BarStore:
+    """The registered store; the plain one where no desk is assembled."""
+    return _desk[0] if _desk else bars_store
