@@ -219,9 +219,9 @@ def _register() -> None:
             "How fills come about",
             "execution/cards/honesty.html",
             honesty_context,
-            order=60,
+            order=85,
             ttl_s=5.0,
-            span=6,
+            span=5,
             query_budget=5,
         ),
     ):

@@ -107,7 +107,7 @@ cards.register(
         "marketdata/cards/quality.html",
         quality_context,
         order=90,
-        span=12,
+        span=7,
         query_budget=8,
     )
 )
