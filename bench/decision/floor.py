@@ -1,4 +1,4 @@
-"""The floor: as many prepared statements and bytes as a decision sends, one COMMIT, the same writer thread, no logic."""
+"""The floor: as many prepared statements and bytes as a decision sends, one COMMIT, the same thread, no logic."""
 
 from __future__ import annotations
 

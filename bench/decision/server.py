@@ -11,10 +11,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tradedesk.asgi import application as desk_application  # noqa: E402 - the path must be set first
-from django.core.handlers.asgi import ASGIHandler  # noqa: E402
-from django.core.management import call_command  # noqa: E402
-from django.test.utils import override_settings  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler
+from django.core.management import call_command
+from django.test.utils import override_settings
+
+from tradedesk.asgi import application as desk_application
 
 BARE = "/bench/bare/"
 
