@@ -39,7 +39,10 @@ class AccountState:
 
     def position(self, symbol: str) -> Position:
         """The row of a symbol, unsaved and flat where none was written yet; the same one at each call."""
-        return self.positions.setdefault(symbol, Position(account=self.account, symbol=symbol))
+        row = self.positions.get(symbol)
+        if row is None:
+            row = self.positions[symbol] = Position(account=self.account, symbol=symbol)
+        return row
 
 
 def account_state(*, using: str) -> AccountState:

@@ -35,7 +35,7 @@ def _table(model: type[Model]) -> _Table:
     fields = tuple(meta.concrete_fields)
     written = tuple(field for field in fields if not field.generated and not _is_counted(field))
     columns = [f'"{field.column}"' for field in written]
-    readers = {BooleanField: bool, JSONField: _json}
+    readers: dict[type, Callable[[Any], Any]] = {BooleanField: bool, JSONField: _json}
     key = meta.pk
     assert key is not None
     changed = ", ".join(f'"{field.column}" = %s' for field in fields if field is not key)
@@ -70,7 +70,7 @@ def found(model: type[M], condition: str, *params: Any, using: str) -> list[M]:
     table = _table(model)
     rows = values(table.select + condition, *params, using=using)
     if table.readers:
-        rows = [_read(row, table) for row in rows]
+        return [model.from_db(using, table.names, _read(row, table)) for row in rows]
     return [model.from_db(using, table.names, row) for row in rows]
 
 
