@@ -118,19 +118,19 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "apps.web.middleware.MethodAllowList",
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "apps.web.inline.PrometheusBefore",
     "apps.web.middleware.RequestId",
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.web.inline.Security",
+    "apps.web.inline.StaticFiles",
     "apps.web.middleware.BodyLimit",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "apps.web.inline.Session",
+    "apps.web.inline.Common",
+    "apps.web.inline.Csrf",
+    "apps.web.inline.Authentication",
+    "apps.web.inline.Messages",
+    "apps.web.inline.XFrameOptions",
+    "apps.web.inline.ContentSecurityPolicy",
+    "apps.web.inline.PrometheusAfter",
 ]
 APPEND_SLASH = False
 ROOT_URLCONF = "tradedesk.urls"

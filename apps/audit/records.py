@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from apps.engine.codec import parse_canonical
+from apps.engine.codec import canonical_bytes, parse_canonical, require_canonical
 
 SCHEMA = 1
 GENESIS_HASH = "0" * 64
@@ -53,6 +53,21 @@ def record_hash_of(previous_hash: str, content_hash: str) -> str:
     """The chain: SHA-256(0x00 || previous record hash || content hash), over the raw hashes."""
     joined = LEAF_PREFIX + bytes.fromhex(previous_hash) + bytes.fromhex(content_hash)
     return hashlib.sha256(joined).hexdigest()
+
+
+def record_bytes(content: Any) -> bytes:
+    """The canonical bytes of a record. Raises InvalidInput on anything outside the domain."""
+    require_canonical(content)
+    return known_bytes(content)
+
+
+def known_bytes(value: Any) -> bytes:
+    """The canonical bytes of what has been found inside the domain: by the fast encoder where it knows every type."""
+    try:
+        return fast_canonical(value)
+    except TypeError:
+        # Named tuples and halves of surrogate pairs: the slow way writes the ones and names the others.
+        return canonical_bytes(value)
 
 
 def fast_canonical(value: Any) -> bytes:

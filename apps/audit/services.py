@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.transaction import TransactionManagementError
 
 from apps.audit.checkpoints import Checkpoint, checkpoint_append, checkpoints_read
-from apps.audit.records import ID_PREFIX, SCHEMA, WRAPPER_KEYS, record_hash_of
+from apps.audit.records import ID_PREFIX, SCHEMA, WRAPPER_KEYS, known_bytes, record_bytes, record_hash_of
 from apps.audit.verify import VerifyResult, controls_digest
 from apps.engine.codec import canonical_bytes, digest_id, sha256_hex
 from apps.engine.errors import IntegrityBreach, InvalidInput
@@ -100,9 +100,8 @@ def audit_draft(
         head_sequence, previous_hash = _lock_head(cursor, connection.vendor)
     sequence = head_sequence + 1
     content = _wrap(body, kind=kind, actor=actor, ts_ms=ts_ms, sequence=sequence, controls=controls)
-    stored = canonical_bytes(content)
-    inputs = content.get("inputs")
-    inputs_hash = "" if inputs is None else sha256_hex(canonical_bytes(inputs))
+    stored, inputs = record_bytes(content), content.get("inputs")
+    inputs_hash = "" if inputs is None else sha256_hex(known_bytes(inputs))
     content_hash = sha256_hex(stored)
     record_hash = record_hash_of(previous_hash, content_hash)
     audit_id = digest_id(ID_PREFIX, content_hash)

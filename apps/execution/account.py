@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.db.models import Max
+from django.db import connections
 
 from apps.engine.errors import IntegrityBreach
-from apps.execution.models import Account, ClosedTrade, Execution, Order, Position
+from apps.execution import ready_sql
+from apps.execution.models import Account, ClosedTrade, Position
 from apps.execution.open_orders import PROTECTIVE
 
 RATE_WINDOW_MS = 60_000
+
+_SENT = (
+    "SELECT COUNT(*), "
+    "COALESCE(SUM(CASE WHEN o.origin = 'router' AND o.side = 'BUY' AND e.audit_sequence > %s THEN 1 ELSE 0 END), 0), "
+    "COALESCE(SUM(CASE WHEN o.origin = 'router' AND o.side = 'SELL' AND e.audit_sequence > %s THEN 1 ELSE 0 END), 0) "
+    "FROM execution_order o JOIN execution_execution e ON e.execution_id = o.execution_id "
+    "WHERE o.symbol = %s AND o.decided_ts_ms > %s AND o.origin <> %s"
+)
+_HIGHEST = (
+    "SELECT MAX(recent.equity_after_e8) FROM (SELECT equity_after_e8 FROM execution_order "
+    "WHERE account_id = %s AND filled_e8 > 0 AND number > %s ORDER BY number DESC LIMIT %s) recent"
+)
+_NEWEST_ATTEMPT = "SELECT MAX(attempt) FROM execution_execution WHERE symbol = %s AND bar_open_ms = %s"
+_NEWEST_ORDER = "SELECT MAX(number) FROM execution_order"
 
 
 @dataclass(frozen=True)
@@ -25,15 +39,22 @@ class AccountState:
 
     def position(self, symbol: str) -> Position:
         """The row of a symbol, unsaved and flat where none was written yet; the same one at each call."""
-        return self.positions.setdefault(symbol, Position(account=self.account, symbol=symbol))
+        row = self.positions.get(symbol)
+        if row is None:
+            row = self.positions[symbol] = Position(account=self.account, symbol=symbol)
+        return row
 
 
 def account_state(*, using: str) -> AccountState:
     """The newest epoch, its row locked where the database locks rows. Raises IntegrityBreach when none was opened."""
-    account = Account.objects.using(using).select_for_update().order_by("-epoch").first()
-    if account is None:
+    lock = " FOR UPDATE" if connections[using].vendor == "postgresql" else ""
+    accounts = ready_sql.found(Account, "ORDER BY epoch DESC LIMIT 1" + lock, using=using)
+    if not accounts:
         raise IntegrityBreach("the paper account was never opened")
-    rows = Position.objects.using(using).filter(account=account)
+    account = accounts[0]
+    rows = ready_sql.found(Position, "WHERE account_id = %s", account.epoch, using=using)
+    for row in rows:
+        row.account = account
     return AccountState(account, {row.symbol: row for row in rows})
 
 
@@ -50,10 +71,8 @@ def orders_since(*, symbol: str, ts_ms: int, using: str, released: int = 0) -> R
 
     Those of the router count anew from `released`, the record that released its latch, or it would latch at once.
     """
-    rows = Order.objects.using(using).filter(symbol=symbol, decided_ts_ms__gt=ts_ms - RATE_WINDOW_MS)
-    counted = list(rows.exclude(origin=PROTECTIVE).values_list("side", "origin", "execution__audit_sequence"))
-    router = Counter(side for side, origin, sequence in counted if origin == "router" and sequence > released)
-    return RecentOrders(len(counted), router["BUY"], router["SELL"])
+    params = (released, released, symbol, ts_ms - RATE_WINDOW_MS, PROTECTIVE)
+    return RecentOrders(*ready_sql.values(_SENT, *params, using=using)[0])
 
 
 class ClosedTrades(NamedTuple):
@@ -81,18 +100,17 @@ def closed_trades(*, symbol: str, ts_ms: int, limits: Mapping[str, int], using: 
 
 def high_water_e8(*, account: Account, equity_e8: int, window_trades: int, using: str) -> int:
     """The highest equity of the last trades since the breaker's window began, and of now."""
-    rows = Order.objects.using(using).filter(account=account, filled_e8__gt=0, number__gt=account.window_start_order)
-    recent = rows.order_by("-number").values_list("equity_after_e8", flat=True)[:window_trades]
-    return max([equity_e8, *recent])
+    params = (account.epoch, account.window_start_order, window_trades)
+    highest: int | None = ready_sql.value(_HIGHEST, *params, using=using)
+    return equity_e8 if highest is None else max(equity_e8, highest)
 
 
 def next_attempt(*, symbol: str, bar_open_ms: int, using: str) -> int:
     """The number of a decision that is not the autopilot's: 1, 2, … per symbol and bar."""
-    rows = Execution.objects.using(using).filter(symbol=symbol, bar_open_ms=bar_open_ms)
-    newest = rows.aggregate(newest=Max("attempt"))["newest"]
+    newest: int | None = ready_sql.value(_NEWEST_ATTEMPT, symbol, bar_open_ms, using=using)
     return max(newest or 0, 0) + 1
 
 
 def next_order_number(*, using: str) -> int:
-    newest = Order.objects.using(using).aggregate(newest=Max("number"))["newest"]
+    newest: int | None = ready_sql.value(_NEWEST_ORDER, using=using)
     return (newest or 0) + 1

@@ -235,7 +235,7 @@ class OrderView(ExecutionView):
             idempotency=idempotency,
         )
         try:
-            return answer_response(desk_thread().run(job))
+            return answer_response(desk_thread().run(job, is_repeatable=True))
         except UnknownName as error:
             raise Http404(str(error)) from error
 

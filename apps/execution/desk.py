@@ -9,8 +9,9 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 
 from apps.engine.decision import SOURCE_ROUTER
+from apps.engine.errors import Unavailable
 from apps.engine.values import Book
-from apps.execution.desk_thread import desk_thread
+from apps.execution.desk_thread import LOST, desk_thread
 from apps.execution.facts import live_facts
 from apps.execution.requests import Answer, DecisionRequest, Prepared
 from apps.execution.services import decide_and_record
@@ -35,10 +36,20 @@ def wait_for_arrival(prepared: Prepared) -> Book | None:
 
 
 def commit(prepared: Prepared, arrival: Book | None) -> Answer:
-    """Decide on the desk thread; blocks until the decision is committed."""
+    """Decide on the desk thread; blocks until the decision is committed.
+
+    When the database is lost at COMMIT, what was committed is looked up under the request's key or bar. A request
+    without either raises Unavailable, which says that nobody knows.
+    """
     read_facts = partial(live_facts, prepared.request.symbol, seen=prepared.seen, arrival=arrival)
     job = partial(decide_and_record, prepared=prepared, read_facts=read_facts, using=DEFAULT_DB_ALIAS)
-    answer: Answer = desk_thread().run(job)
+    request = prepared.request
+    try:
+        answer: Answer = desk_thread().run(job, is_repeatable=request.idempotency is not None or request.is_autopilot)
+    except LOST as error:
+        raise Unavailable(
+            "the database was lost: whether this was decided is not known; with an Idempotency-Key asking again tells"
+        ) from error
     if not answer.is_repeat:
         broadcast({"type": "execution", **orjson.loads(answer.body)})
     return answer

@@ -7,22 +7,36 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections, transaction
 
 from apps.engine.errors import Unavailable
+from apps.execution import failpoints
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 QUEUE_LIMIT = 256
+LOST = (OperationalError, InterfaceError)  # the connection is gone, perhaps after the COMMIT went through
+
+
+class _Job(NamedTuple):
+    """What was handed over; `is_repeatable`: a second call finds what the first one committed."""
+
+    call: Callable[[], Any]
+    future: Future[Any]
+    is_repeatable: bool
 
 
 class DeskThread:
-    """Runs jobs one after another. A full queue raises Unavailable; a stopped thread starts again at the next job."""
+    """Runs jobs one after another. A full queue raises Unavailable; a stopped thread starts again at the next job.
+
+    A repeatable job is called once more on a new connection when the database was lost under it: at COMMIT nobody else
+    can tell whether it was committed.
+    """
 
     def __init__(self) -> None:
-        self._jobs: queue.Queue[tuple[Callable[[], Any], Future[Any]] | None] = queue.Queue(QUEUE_LIMIT)
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUE_LIMIT)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.n_done = 0
@@ -50,24 +64,24 @@ class DeskThread:
     def backlog(self) -> int:
         return self._jobs.qsize()
 
-    def submit(self, job: Callable[[], T]) -> Future[T]:
+    def submit(self, job: Callable[[], T], *, is_repeatable: bool = False) -> Future[T]:
         """Hand over a job. Raises when called from inside a transaction: it would wait for a lock its caller holds."""
         if transaction.get_connection(DEFAULT_DB_ALIAS).in_atomic_block:
             raise RuntimeError("a job was handed to the desk thread from inside a transaction")
         self.start()
         future: Future[T] = Future()
         try:
-            self._jobs.put_nowait((job, future))
+            self._jobs.put_nowait(_Job(job, future, is_repeatable))
         except queue.Full as error:
             raise Unavailable("the desk is busy: too many decisions are waiting") from error
         return future
 
-    def run(self, job: Callable[[], T], timeout_s: float = 30.0) -> T:
+    def run(self, job: Callable[[], T], timeout_s: float = 30.0, *, is_repeatable: bool = False) -> T:
         """Hand over a job and wait for its result; its exception is raised here.
 
         Raises Unavailable when the wait ends first: a job that has not begun by then never will.
         """
-        future = self.submit(job)
+        future = self.submit(job, is_repeatable=is_repeatable)
         done, _ = wait([future], timeout_s)
         if done:
             return future.result()
@@ -76,24 +90,34 @@ class DeskThread:
         raise Unavailable("the desk has not answered yet: ask again with the same Idempotency-Key")
 
     def _loop(self) -> None:
+        failpoints.arm_from_environment(connections[DEFAULT_DB_ALIAS])
         while True:
-            item = self._jobs.get()
-            if item is None:
+            job = self._jobs.get()
+            if job is None:
                 break
-            job, future = item
-            if future.set_running_or_notify_cancel():
-                self._do(job, future)
+            if job.future.set_running_or_notify_cancel():
+                self._do(job)
             self.n_done += 1
         connections[DEFAULT_DB_ALIAS].close()
 
-    def _do(self, job: Callable[[], Any], future: Future[Any]) -> None:
+    def _do(self, job: _Job) -> None:
         try:
-            future.set_result(job())
+            job.future.set_result(self._call(job))
         except BaseException as error:
             if isinstance(error, Error):
                 # A broken connection is given up here, so that the next job opens a fresh one.
                 connections[DEFAULT_DB_ALIAS].close()
-            future.set_exception(error)
+            job.future.set_exception(error)
+
+    def _call(self, job: _Job) -> Any:
+        try:
+            return job.call()
+        except LOST as error:
+            if not job.is_repeatable:
+                raise
+            log.warning("the database was lost: %s; the job is called again", error)
+            connections[DEFAULT_DB_ALIAS].close()
+            return job.call()
 
 
 _desk = DeskThread()

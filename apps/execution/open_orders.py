@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -11,9 +12,12 @@ from apps.engine.errors import IntegrityBreach
 from apps.engine.order_types import BUY, SELL
 from apps.engine.order_values import FeeAsset, OpenOrder, OrderTerms, Phase, locked_total, order_from_json
 from apps.engine.values import Filters
+from apps.execution import ready_sql
 from apps.execution.models import Account, Order
 
 PROTECTIVE = "protective"
+
+_OPEN = "SELECT symbol, state FROM execution_order WHERE account_id = %s AND is_open AND origin <> %s ORDER BY number"
 
 
 class OpenExposure(NamedTuple):
@@ -51,10 +55,9 @@ def order_of(row: Order) -> OpenOrder:
 
 def open_orders(*, account: Account, using: str) -> dict[str, list[OpenOrder]]:
     """The epoch's open orders by symbol, oldest first, protective ones left out."""
-    rows = Order.objects.using(using).filter(account=account, is_open=True).exclude(origin=PROTECTIVE)
     found: dict[str, list[OpenOrder]] = {}
-    for row in rows.order_by("number"):
-        found.setdefault(row.symbol, []).append(order_of(row))
+    for symbol, state in ready_sql.values(_OPEN, account.epoch, PROTECTIVE, using=using):
+        found.setdefault(symbol, []).append(order_from_json(json.loads(state)))
     return found
 
 

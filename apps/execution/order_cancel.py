@@ -37,10 +37,10 @@ def order_cancel(
     cancels pass: they only take away.
     """
     with fence.shared(using=using, allow_halted=True):
+        account_state(using=using)
         stored = answer_of_key(idempotency, using=using) if idempotency is not None else None
         if stored is not None:
             return stored
-        account_state(using=using)
         now_ms = read_now()
         row = Order.objects.using(using).filter(order_id=order_id).select_related("execution").first()
         if row is None:

@@ -9,6 +9,7 @@ from apps.engine.order_values import FeeAsset, Fill, OpenOrder, Phase
 from apps.engine.reasons import Reason, Status
 from apps.engine.record import SOURCES
 from apps.engine.values import Filters
+from apps.execution import ready_sql
 from apps.execution.account import AccountState, next_order_number
 from apps.execution.answers import ORDER_STATUS
 from apps.execution.models import Execution, Order
@@ -47,7 +48,7 @@ def market_order_write(
         arrived_ts_ms=inputs.arrival_ts_ms,
         equity_after_e8=ints.equity_after_e8,
     )
-    order.save(using=using, force_insert=True)
+    ready_sql.insert(order, using=using)
     fills = [
         FillRow(
             order=order,
@@ -64,7 +65,8 @@ def market_order_write(
         )
         for ticks, lots, fee_e8 in decision.fills
     ]
-    FillRow.objects.using(using).bulk_create(fills)
+    for fill in fills:
+        ready_sql.insert(fill, using=using)
     return fills
 
 
@@ -101,10 +103,11 @@ def orders_write(
             equity_after_e8=ints.equity_after_e8,
         )
         state_put(row, order, rules, ts_ms=ints.ts_ms, arrived_ms=inputs.arrival_ts_ms)
-        row.save(using=using, force_insert=True)
+        ready_sql.insert(row, using=using)
         rows[order.order_id] = row
     fills = fill_rows(step.fills, rows, rules, audit_id=audit_id, ts_ms=ints.ts_ms)
-    FillRow.objects.using(using).bulk_create(fills)
+    for fill in fills:
+        ready_sql.insert(fill, using=using)
     return fills
 
 

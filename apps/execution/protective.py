@@ -20,6 +20,7 @@ from apps.engine.order_types import BUY, SELL, OrderReason, OrderRequest, OrderT
 from apps.engine.order_values import OpenOrder, open_order
 from apps.engine.reasons import TradingState
 from apps.engine.values import Filters
+from apps.execution import ready_sql
 from apps.execution.account import AccountState, account_state, next_order_number
 from apps.execution.answers import ORDER_PREFIX, content_key
 from apps.execution.booking import lots_held
@@ -34,6 +35,7 @@ from apps.marketdata import selectors as market
 from apps.risk import fence
 
 KIND = "execution.protective"
+_STANDING = "WHERE account_id = %s AND symbol = %s AND is_open AND origin = %s"
 ACTOR = "protective"
 
 
@@ -70,9 +72,8 @@ def protective_follow(
     nothing when they are what they should be, so it may be called at any time.
     """
     row = state.position(symbol)
-    standing = list(
-        Order.objects.using(using).filter(account=state.account, symbol=symbol, is_open=True, origin=PROTECTIVE)
-    )
+    params = (state.account.epoch, symbol, PROTECTIVE)
+    standing = ready_sql.found(Order, _STANDING, *params, using=using)
     if not standing and not is_protecting():
         return [], []
     lots = lots_held(row.quantity_e8, rules.step_e8)

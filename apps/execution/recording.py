@@ -25,6 +25,7 @@ from apps.engine.record import (
     sections,
 )
 from apps.engine.view import View
+from apps.execution import ready_sql
 from apps.execution.account import AccountState, next_order_number
 from apps.execution.answers import ORDER_PREFIX, answer_bytes, answer_document, content_key
 from apps.execution.booking import trip_settle
@@ -97,7 +98,7 @@ def decision_record(
         audit_id=draft.entry.audit_id,
         audit_sequence=draft.entry.sequence,
     )
-    execution.save(using=using, force_insert=True)
+    ready_sql.insert(execution, using=using)
     if order_id is not None:
         _write_orders(execution, order_id, prepared, inputs, decision, state, using)
         if inputs.placing is not None:
@@ -112,14 +113,15 @@ def decision_record(
         using=using,
     )
     if request.idempotency is not None:
-        IdempotencyKey(
+        kept = IdempotencyKey(
             scope=request.idempotency.scope,
             key=request.idempotency.key,
             fingerprint=request.idempotency.fingerprint,
             status=answer.status,
             answer=answer.body,
             ts_ms=ints.ts_ms,
-        ).save(using=using, force_insert=True)
+        )
+        ready_sql.insert(kept, using=using)
     audit.audit_write(draft)
     return answer
 
@@ -226,7 +228,7 @@ def _write_position(
             using=using,
         )
     row.updated_ts_ms = ints.ts_ms
-    row.save(using=using)
+    ready_sql.save(row, using=using)
 
 
 def _write_account(decision: Decision, state: AccountState, sequence: int, using: str) -> None:
@@ -246,7 +248,7 @@ def _write_account(decision: Decision, state: AccountState, sequence: int, using
         sent = 1 if ints.sent_lots > 0 else 0
         account.window_start_order = next_order_number(using=using) - 1 - sent
     if model_to_dict(account) != before:
-        account.save(using=using)
+        ready_sql.update(account, using=using)
 
 
 def _write_repeat_latch(

@@ -48,11 +48,12 @@ def decide_and_record(
     Raises Unavailable when there are no filters, no limits or no market time. Nothing is written when it raises.
     """
     with fence.shared(using=using, allow_halted=True) as passage:
+        # The account's lock comes first: whoever asked with the same key has committed by then, and no fact grows old.
+        state = account_state(using=using)
         stored = answer_stored(prepared, using=using)
         if stored is not None:
             return stored
         facts = with_filters_age(read_facts(), prepared.request.symbol)
-        state = account_state(using=using)
         if prepared.request.is_autopilot:
             require_lease(using=using)
         symbol = prepared.request.symbol

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+from django.db import connections
 
 from apps.engine.consumption import (
     Consumption,
@@ -17,15 +20,25 @@ from apps.engine.decision import Decision, DecisionInputs
 from apps.engine.order_types import BUY, SELL
 from apps.engine.order_values import Depth
 from apps.engine.values import Book, Filters, IntArray2d
+from apps.execution import ready_sql
 from apps.execution.models import MatchState
 from apps.marketdata import selectors as market
+
+NO_TRADE = -1
+_KEEP = (
+    "INSERT INTO execution_matchstate (symbol, taken, filter_revision, last_trade_id, ts_ms) "
+    "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (symbol) DO UPDATE SET taken = excluded.taken, "
+    "filter_revision = excluded.filter_revision, ts_ms = excluded.ts_ms"
+)
+_KEEP_WITH_TRADE = _KEEP + ", last_trade_id = excluded.last_trade_id"
 
 
 def ledger_read(symbol: str, rules: Filters, *, using: str) -> Consumption:
     """What we have taken, in ticks and lots of these rules; nothing where the units have changed since."""
-    row = MatchState.objects.using(using).filter(symbol=symbol).first()
-    if row is None:
+    rows = ready_sql.found(MatchState, "WHERE symbol = %s", symbol, using=using)
+    if not rows:
         return empty_consumption(symbol)
+    row = rows[0]
     if row.filter_revision != rules.revision:
         before = market.filters_at(symbol, row.filter_revision)
         if (before.tick_e8, before.step_e8) != (rules.tick_e8, rules.step_e8):
@@ -35,10 +48,11 @@ def ledger_read(symbol: str, rules: Filters, *, using: str) -> Consumption:
 
 def ledger_write(ledger: Consumption, rules: Filters, *, last_trade_id: int | None = None, using: str) -> None:
     """Keep the ledger; the last trade that was matched is kept as it is where none is given."""
-    given = {"taken": ledger.to_json(), "filter_revision": rules.revision, "ts_ms": ledger.ts_ms}
-    if last_trade_id is not None:
-        given["last_trade_id"] = last_trade_id
-    MatchState.objects.using(using).update_or_create(symbol=ledger.symbol, defaults=given)
+    taken = json.dumps(ledger.to_json())
+    trade_id = NO_TRADE if last_trade_id is None else last_trade_id
+    given = (ledger.symbol, taken, rules.revision, trade_id, ledger.ts_ms)
+    with connections[using].cursor() as cursor:
+        cursor.execute(_KEEP if last_trade_id is None else _KEEP_WITH_TRADE, given)
 
 
 def met_ledger(symbol: str, depth: Depth | None, rules: Filters, *, using: str) -> Consumption | None:

@@ -7,6 +7,8 @@ what runs inside is committed before the fence is let go.
 SQLite: `flock` on a file, and a sentinel file that writers check first. Linux lets shared lockers starve an exclusive
 one, so everybody passes a second file, the gate, which an exclusive locker keeps shut while it waits.
 PostgreSQL: an advisory lock, which queues first come, first served; the kill switch is read from its row after it.
+On both a writer first waits for its turn: the rows let only one write at a time, and those that wait for a row while
+they hold the fence would all have to commit before a kill may answer.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from apps.risk.sentinel import sentinel_reason
 
 LOCK_FILE = "kill.lock"
 GATE_FILE = "kill.gate"
+TURN_FILE = "desk.turn"
 ADVISORY_KEY = 0x6B69_6C6C
+TURN_KEY = 0x7475_726E
 TIMEOUT_S = 30.0
 POLL_S = 0.001
 
@@ -99,15 +103,17 @@ def _shared_lock(using: str) -> Iterator[Passage]:
     if connections[using].vendor == "postgresql":
         with transaction.atomic(using=using):
             with connections[using].cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (TURN_KEY,))
                 cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ADVISORY_KEY,))
             yield Passage(_row_reason(using))
         return
-    with _locked(GATE_FILE, fcntl.LOCK_SH):
-        pass
-    with _locked(LOCK_FILE, fcntl.LOCK_SH):
-        passage = Passage(sentinel_reason())
-        with transaction.atomic(using=using):
-            yield passage
+    with _locked(TURN_FILE, fcntl.LOCK_EX):
+        with _locked(GATE_FILE, fcntl.LOCK_SH):
+            pass
+        with _locked(LOCK_FILE, fcntl.LOCK_SH):
+            passage = Passage(sentinel_reason())
+            with transaction.atomic(using=using):
+                yield passage
 
 
 def _row_reason(using: str) -> str | None:

@@ -1,24 +1,22 @@
-"""Many at once, in one process and in two: no cap is passed by a unit, nobody sees a lock error, a kill is final."""
+"""Many at once in one process: no cap is passed by a unit, nobody sees a lock error, a kill is final.
+
+Many processes, and PostgreSQL, are in test_crash_and_load.
+"""
 
 from __future__ import annotations
 
 import fcntl
-import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
 from django.test import Client
 
-from apps.audit.replaying import is_decision, replay_record
+from apps.audit.replaying import is_decision
 from apps.audit.selectors import audit_after, audit_verify
 from apps.engine.values import E8
 from apps.execution import recording, services
@@ -27,11 +25,8 @@ from apps.execution.reconciler import book_differences
 from apps.risk import fence
 from apps.risk import services as risk
 from apps.web.roles import Role
-from tests.support.desk import seed_desk
 from tests.support.live_desk import CLOSED_MS, LiveMarket, at_once, buy, set_limits
 
-ROOT = Path(__file__).resolve().parents[2]
-WRITER = Path(__file__).with_name("order_writer.py")
 THREADS, ORDERS = 8, 20
 CAP_E8 = 40_000 * E8
 
@@ -66,36 +61,6 @@ def test_threads_never_pass_the_cap(market: LiveMarket, local: Client) -> None:
     require_cap_held(largest_e8=int(0.05 * market.prices["BTCUSDT"] * E8) + 10 * E8)
     assert book_differences() == [] and audit_verify().intact
     assert Execution.objects.count() == THREADS * ORDERS
-
-
-def test_two_processes_never_pass_the_cap(compiled: None, desk_db: Path, tmp_path: Path, settings: Any) -> None:
-    settings.SYMBOLS = ("BTCUSDT",)
-    seed_desk(("BTCUSDT",))
-    set_limits(symbol_notional_cap_e8=CAP_E8, orders_per_minute=60)
-    start, n_orders = tmp_path / "start", 60
-    environment = {**os.environ, "TRADEDESK_VAR": str(tmp_path), "PYTHONPATH": str(ROOT), "SYMBOLS": "BTCUSDT"}
-    environment["DJANGO_SETTINGS_MODULE"] = "tradedesk.settings"
-    ready = [tmp_path / f"ready-{seed}" for seed in range(2)]
-    writers = [
-        subprocess.Popen(
-            [sys.executable, str(WRITER), str(desk_db), str(start), str(path), str(seed), str(n_orders)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for seed, path in enumerate(ready)
-    ]
-    wait_until(lambda: all(path.exists() for path in ready) or any(writer.poll() is not None for writer in writers))
-    start.touch()
-    errors = [writer.communicate(timeout=60)[1] for writer in writers]
-    assert [writer.returncode for writer in writers] == [0, 0], errors
-    assert Execution.objects.count() == 2 * n_orders
-    require_cap_held(largest_e8=int(0.04 * 50_000 * E8) + 10 * E8)
-    actors = [record.actor for record in audit_after(0, 1_000) if is_decision(record)]
-    turns = sum(one != other for one, other in pairwise(actors))
-    assert turns >= 10, "the two never met, so nothing was tried"
-    assert book_differences() == [] and audit_verify().intact
-    assert all(replay_record(record).matches for record in audit_after(0, 1_000) if is_decision(record))
 
 
 def _is_sent(record: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 
 from apps.engine.errors import Unavailable
 from apps.execution import desk_thread as module
@@ -100,6 +100,29 @@ def test_after_an_error_of_the_database_the_connection_is_a_new_one(desk: DeskTh
     assert not desk.run(connected)
     desk.run(identity)
     assert desk.run(connected)
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_repeatable_job_asks_once_more_when_the_database_was_lost(desk: DeskThread, error: type[Exception]) -> None:
+    calls: list[bool] = []
+
+    def lose(n: int) -> str:
+        calls.append(connections["default"].connection is None)
+        connection.ensure_connection()
+        if len(calls) <= n:
+            raise error("server closed the connection unexpectedly")
+        return "the truth"
+
+    assert desk.run(lambda: lose(1), is_repeatable=True) == "the truth"
+    assert calls == [True, True], "on a new connection"
+    calls.clear()
+    with pytest.raises(error):
+        desk.run(lambda: lose(1))
+    assert len(calls) == 1
+    calls.clear()
+    with pytest.raises(error):
+        desk.run(lambda: lose(2), is_repeatable=True)
+    assert len(calls) == 2
 
 
 def test_stopping_finishes_what_is_queued_and_a_later_job_starts_anew(desk: DeskThread) -> None:

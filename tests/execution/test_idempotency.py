@@ -59,8 +59,8 @@ def test_what_could_not_be_read_is_not_stored(market: LiveMarket, local: Client)
 
 
 @pytest.mark.parametrize("ask", [plan, buy], ids=["plan", "order"])
-def test_sixteen_at_once_make_one_decision(market: LiveMarket, local: Client, ask: Any) -> None:
-    answers = at_once([lambda: ask(Client(headers={"host": "localhost"}), key="one") for _ in range(16)])
+def test_sixty_four_at_once_make_one_decision(market: LiveMarket, local: Client, ask: Any) -> None:
+    answers = at_once([lambda: ask(Client(headers={"host": "localhost"}), key="one") for _ in range(64)])
     assert len({answer.content for answer in answers}) == 1
     assert sum("Idempotency-Replayed" not in answer for answer in answers) == 1
     assert Execution.objects.count() == 1 and Order.objects.count() <= 1 and IdempotencyKey.objects.count() == 1

@@ -144,6 +144,42 @@ def test_threads_of_one_process_exclude_each_other(seeded: Path) -> None:
     assert order == ["writer committed", "kill returned"]
 
 
+def test_a_kill_waits_for_one_writer_and_not_for_those_that_queue(seeded: Path) -> None:
+    """Without turns the ones that queue would hold the fence meanwhile, and all of them would commit first."""
+    order: list[str] = []
+    inside, leave = threading.Event(), threading.Event()
+
+    def write(name: str) -> None:
+        try:
+            with fence.shared():
+                inside.set()
+                leave.wait(10)
+                order.append(name)
+        except fence.Halted:
+            order.append("halted")
+        connection.close()
+
+    def kill() -> None:
+        services.kill_engage(actor="a", reason="r", ts_ms=TS_MS)
+        order.append("kill returned")
+        connection.close()
+
+    first = threading.Thread(target=write, args=("first",))
+    first.start()
+    assert inside.wait(10)
+    others = [threading.Thread(target=write, args=(f"other {number}",)) for number in range(4)]
+    for other in others:
+        other.start()
+    time.sleep(0.1)  # they have read the sentinel by now, which is not there yet
+    killer = threading.Thread(target=kill)
+    killer.start()
+    wait_until(sentinel_path().exists)
+    leave.set()
+    for thread in (first, *others, killer):
+        thread.join()
+    assert order[0] == "first" and sorted(order[1:]) == ["halted"] * 4 + ["kill returned"]
+
+
 def test_a_release_and_a_kill_at_once_leave_the_sentinel_of_the_kill(
     seeded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
