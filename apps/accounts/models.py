@@ -18,7 +18,7 @@ class User(AbstractUser):
     )
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.is_staff = self.role in (Role.OPERATOR.value, Role.OWNER.value)
+        self.is_staff = self.is_staff or self.role in (Role.OPERATOR.value, Role.OWNER.value)
         super().save(*args, **kwargs)
 
 
