@@ -26,7 +26,7 @@ def on_desk(market: LiveMarket) -> Any:
 
 def _disarm() -> None:
     connection.execute_wrappers.clear()
-    vars(connection).pop("_commit", None)
+    vars(connection).pop("commit", None)
 
 
 def test_an_order_passes_each_in_its_order(on_desk: Any, local: Client) -> None:
@@ -55,4 +55,4 @@ def test_an_unknown_one_is_refused(desk_db: Any) -> None:
 def test_without_the_variable_nothing_is_installed(desk_db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(failpoints.VARIABLE, raising=False)
     failpoints.arm_from_environment(connection)
-    assert connection.execute_wrappers == [] and "_commit" not in vars(connection)
+    assert connection.execute_wrappers == [] and "commit" not in vars(connection)
