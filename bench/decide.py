@@ -47,7 +47,6 @@ BODIES = {
 ROUTES = {"plan": "/api/exec/plan-and-execute", "order": "/api/trading/paper/order"}
 TITLES = {"plan": "plan-and-execute", "order": "paper order"}
 WAYS = ("decide", "floor", "bare", "plain")
-GOALS = (("p50", 2.0), ("p99", 2.0), ("rate", 2.5))
 
 
 def path_of(way: str, case: str) -> str:
@@ -59,8 +58,8 @@ def send(port: int, path: str, body: dict[str, Any] | None = None) -> Any:
 
 
 @contextmanager
-def server(url: str) -> Iterator[int]:
-    """The desk's server on a fresh database; its port."""
+def server(url: str) -> Iterator[tuple[int, int]]:
+    """The desk's server on a fresh database; its port and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -77,7 +76,7 @@ def server(url: str) -> Iterator[int]:
         process = subprocess.Popen([sys.executable, script, str(port)], cwd=ROOT, env=environment)
         try:
             wait_until_open(port, process)
-            yield port
+            yield port, process.pid
         finally:
             process.terminate()
             process.wait(20)
@@ -93,7 +92,7 @@ def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the server did not start")
 
 
-def measure(port: int, case: str, rounds: int) -> dict[tuple[str, int], list[Load]]:
+def measure(port: int, pid: int, case: str, rounds: int) -> dict[tuple[str, int], list[Load]]:
     """Every way and number of clients in turn; the first round warms up and is dropped."""
     found: dict[tuple[str, int], list[Load]] = {(way, c): [] for way in WAYS for c in SIZES}
     for number in range(rounds + 1):
@@ -102,10 +101,17 @@ def measure(port: int, case: str, rounds: int) -> dict[tuple[str, int], list[Loa
                 way = WAYS[(turn + number) % len(WAYS)]
                 send(port, "/bench/round")
                 path = path_of(way, case)
+                used = cpu_seconds(pid)
                 run = load(port, lambda n: (path, BODIES[case](n)), requests=requests, clients=clients)  # noqa: B023
                 if number:
-                    found[way, clients].append(run)
+                    found[way, clients].append(run._replace(cpu_seconds=cpu_seconds(pid) - used))
     return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far: it says more than the clock does where others work on the same machine."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -118,16 +124,19 @@ def figures(runs: list[Load]) -> dict[str, float]:
     return {
         "p50": statistics.median(quantile(run.latencies, 0.5) for run in runs),
         "p99": quantile([latency for run in runs for latency in run.latencies], 0.99),
+        "cpu": statistics.median(run.cpu_seconds / len(run.latencies) * 1e3 for run in runs),
         "rate": statistics.median(len(run.latencies) / run.seconds for run in runs),
     }
 
 
 def report(case: str, found: dict[tuple[str, int], list[Load]]) -> None:
-    print(f"  {'':14} {'c':>2} {'p50 ms':>8} {'p99 ms':>8} {'req/s':>8}")
+    print(f"  {'':14} {'c':>2} {'p50 ms':>8} {'p99 ms':>8} {'req/s':>8} {'server CPU ms':>14}")
     for clients in SIZES:
         of = {way: figures(found[way, clients]) for way in WAYS}
         for way in WAYS:
-            print(f"  {way:14} {clients:2} {of[way]['p50']:8.2f} {of[way]['p99']:8.2f} {of[way]['rate']:8.0f}")
+            figure = of[way]
+            line = f"{figure['p50']:8.2f} {figure['p99']:8.2f} {figure['rate']:8.0f} {figure['cpu']:14.2f}"
+            print(f"  {way:14} {clients:2} {line}")
         for way, floor in (("floor", of["floor"]), ("bare floor", of["bare"])):
             p50, p99 = of["decide"]["p50"] / floor["p50"], of["decide"]["p99"] / floor["p99"]
             print(f"    decide / {way}: p50 {p50:.2f}x (goal <= 2), p99 {p99:.2f}x (goal <= 2)")
@@ -146,36 +155,21 @@ def report_phases(port: int, case: str) -> None:
     send(port, "/bench/phases/start")
     run = load(port, lambda n: (ROUTES[case], BODIES[case](n)), requests=requests, clients=1)
     spent = {name: seconds / requests * 1e3 for name, seconds in send(port, "/bench/phases/stop").items()}
-    # The caller waits while the desk thread works: its own phases are not counted twice.
-    on_desk = sum(spent.get(name, 0.0) for name in DESK_PHASES)
-    spent["hand-over and queue"] = max(0.0, spent.get("hand-over and queue", 0.0) - on_desk)
     total = statistics.fmean(run.latencies)
-    spent["server, middleware, network"] = total - sum(spent.values())
+    spent["server, middleware, loop, network"] = total - sum(spent.values())
     print(f"  where {total:.2f} ms go, one after another (means):")
     for name, milliseconds in sorted(spent.items(), key=lambda entry: -entry[1]):
         print(f"    {name:36} {milliseconds:6.2f} ms {milliseconds / total:5.0%}")
 
 
-DESK_PHASES = (
-    "desk: rest",
-    "fence and BEGIN",
-    "reads",
-    "reads and assembling",
-    "decide",
-    "rows",
-    "record and answer",
-    "COMMIT",
-)
-
-
 def run_engine(name: str, url: str, rounds: int) -> None:
-    with server(url) as port:
+    with server(url) as (port, pid):
         for case, title in TITLES.items():
             send(port, "/bench/round")
             told = send(port, f"/bench/calibrate/{case}")
             reads, inserts, updates = told["statements"]
             print(f"{name}, {title}: {reads:.1f} reads, {inserts:.1f} inserts, {updates:.1f} updates, one COMMIT")
-            report(case, measure(port, case, rounds))
+            report(case, measure(port, pid, case, rounds))
             report_phases(port, case)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import orjson
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,12 +26,14 @@ from apps.execution.dry_run import router_snapshot
 from apps.execution.lifecycle import tradable_symbol
 from apps.execution.order_api import SIDES, placed_document, read_order
 from apps.execution.order_cancel import order_cancel
+from apps.execution.order_documents import market_order_document
 from apps.execution.order_story import order_story
 from apps.execution.requests import Answer, DecisionRequest, Idempotency
 from apps.marketdata.market import market_view
 from apps.risk.selectors import trading_state_current
 from apps.web import request_ids
 from apps.web.actors import actor_of
+from apps.web.async_views import AsyncAPIView
 from apps.web.bodies import Field, read_body
 from apps.web.casing import DataMap
 from apps.web.problems import problem_response
@@ -97,10 +101,26 @@ class ExecutionView(APIView):
         return super().handle_exception(exc)
 
 
-class PlanAndExecuteView(ExecutionView):
+class DecisionView(ExecutionView, AsyncAPIView):
+    """The same without a thread of its own: what asks the database does so on the desk thread."""
+
+    async def take_and_tell(self, decision: DecisionRequest, tell: Callable[[Answer], Response]) -> Response:
+        if decision.idempotency is not None:
+            stored = await desk_thread().run_async(partial(_stored, decision.idempotency, tell))
+            if stored is not None:
+                return stored
+        return await desk.take_async(decision, tell)
+
+
+def _stored(idempotency: Idempotency, tell: Callable[[Answer], Response]) -> Response | None:
+    answer = services.answer_of_key(idempotency)
+    return tell(answer) if answer is not None else None
+
+
+class PlanAndExecuteView(DecisionView):
     """Decide on the newest view of a symbol and execute what is decided, on paper."""
 
-    def post(self, request: Request) -> Response:
+    async def post(self, request: Request) -> Response:
         body = read_body(request, Field("symbol", "symbol"))
         symbol = known_symbol(body["symbol"])
         decision = DecisionRequest(
@@ -111,16 +131,19 @@ class PlanAndExecuteView(ExecutionView):
             request_id=request_ids.current(),
             idempotency=idempotency_of(request, "plan-and-execute", body),
         )
-        return answer_response(self.take(decision))
+        return await self.take_and_tell(decision, answer_response)
 
 
-class PaperOrderView(ExecutionView):
+class PaperOrderView(DecisionView):
     """A person's order of any type, through the same gate as every other order."""
 
-    def post(self, request: Request) -> Response:
+    async def post(self, request: Request) -> Response:
         body, orders = read_order(request)
+        symbol = body["symbol"]
+        if symbol not in settings.SYMBOLS:
+            await desk_thread().run_async(partial(tradable_symbol, symbol))
         decision = DecisionRequest(
-            symbol=tradable_symbol(body["symbol"]),
+            symbol=symbol,
             source=SOURCE_PERSON,
             actor=actor_of(request),
             reason="paper order",
@@ -131,7 +154,7 @@ class PaperOrderView(ExecutionView):
             request_id=request_ids.current(),
             idempotency=idempotency_of(request, "paper-order", body),
         )
-        return order_response(self.take(decision))
+        return await self.take_and_tell(decision, order_response)
 
 
 def order_response(answer: Answer) -> Response:
@@ -150,7 +173,7 @@ def order_response(answer: Answer) -> Response:
             audit_id=record["auditId"],
         )
     document = placed_document(record) or {
-        **selectors.order(record["orderId"]),
+        **market_order_document(record["orderId"], record["auditId"], using=DEFAULT_DB_ALIAS),
         "position": DataMap(record["position"]),
     }
     return Response(document, status=201, headers=repeat_headers(answer))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import orjson
 from django.conf import settings
@@ -19,7 +21,11 @@ from apps.marketdata.hub import broadcast
 from apps.marketdata.market import market_view
 from apps.strategy.selectors import view_latest
 
+T = TypeVar("T")
 MAX_WAIT_S = 2.0
+NOBODY_KNOWS = (
+    "the database was lost: whether this was decided is not known; with an Idempotency-Key asking again tells"
+)
 
 
 def prepare(request: DecisionRequest) -> Prepared:
@@ -41,15 +47,19 @@ def commit(prepared: Prepared, arrival: Book | None) -> Answer:
     When the database is lost at COMMIT, what was committed is looked up under the request's key or bar. A request
     without either raises Unavailable, which says that nobody knows.
     """
-    read_facts = partial(live_facts, prepared.request.symbol, seen=prepared.seen, arrival=arrival)
-    job = partial(decide_and_record, prepared=prepared, read_facts=read_facts, using=DEFAULT_DB_ALIAS)
-    request = prepared.request
+    job = _decision(prepared, arrival)
     try:
-        answer: Answer = desk_thread().run(job, is_repeatable=request.idempotency is not None or request.is_autopilot)
+        return _told(desk_thread().run(job, is_repeatable=prepared.request.is_repeatable))
     except LOST as error:
-        raise Unavailable(
-            "the database was lost: whether this was decided is not known; with an Idempotency-Key asking again tells"
-        ) from error
+        raise Unavailable(NOBODY_KNOWS) from error
+
+
+def _decision(prepared: Prepared, arrival: Book | None) -> Callable[[], Answer]:
+    read_facts = partial(live_facts, prepared.request.symbol, seen=prepared.seen, arrival=arrival)
+    return partial(decide_and_record, prepared=prepared, read_facts=read_facts, using=DEFAULT_DB_ALIAS)
+
+
+def _told(answer: Answer) -> Answer:
     if not answer.is_repeat:
         broadcast({"type": "execution", **orjson.loads(answer.body)})
     return answer
@@ -59,3 +69,29 @@ def take(request: DecisionRequest) -> Answer:
     """One decision from request to committed answer, on the caller's thread up to the hand-over."""
     prepared = prepare(request)
     return commit(prepared, wait_for_arrival(prepared))
+
+
+async def take_async(request: DecisionRequest, tell: Callable[[Answer], T]) -> T:
+    """The same without a thread of its own; `tell` makes of the answer what the caller wants, on the desk thread.
+
+    The newest view is read there too: the thread of a request would open a connection for it alone.
+    """
+    desk, market = desk_thread(), market_view()
+    view = await desk.run_async(partial(view_latest, request.symbol)) if request.source == SOURCE_ROUTER else None
+    prepared = Prepared(request, view, market.book(request.symbol), market.now_ms())
+    due = prepared.t0_ms + settings.ENTRY_LATENCY_MS
+    arrival = prepared.seen
+    if arrival is None or arrival.ts_ms < due:
+        arrival = await market.wait_book_async(request.symbol, due, MAX_WAIT_S)
+    decide = _decision(prepared, arrival)
+
+    def job() -> tuple[Answer, T]:
+        answer = decide()
+        return answer, tell(answer)
+
+    try:
+        answer, told = await desk.run_async(job, is_repeatable=request.is_repeatable)
+    except LOST as error:
+        raise Unavailable(NOBODY_KNOWS) from error
+    _told(answer)
+    return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import threading
@@ -85,9 +86,21 @@ class DeskThread:
         done, _ = wait([future], timeout_s)
         if done:
             return future.result()
+        raise self._late(future)
+
+    async def run_async(self, job: Callable[[], T], timeout_s: float = 30.0, *, is_repeatable: bool = False) -> T:
+        """The same for a coroutine, which waits without a thread."""
+        future = self.submit(job, is_repeatable=is_repeatable)
+        ended = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait([ended], timeout=timeout_s)
+        if done:
+            return ended.result()
+        raise self._late(future)
+
+    def _late(self, future: Future[Any]) -> Unavailable:
         if future.cancel():
-            raise Unavailable("the desk is busy: nothing was decided")
-        raise Unavailable("the desk has not answered yet: ask again with the same Idempotency-Key")
+            return Unavailable("the desk is busy: nothing was decided")
+        return Unavailable("the desk has not answered yet: ask again with the same Idempotency-Key")
 
     def _loop(self) -> None:
         failpoints.arm_from_environment(connections[DEFAULT_DB_ALIAS])

@@ -83,11 +83,11 @@ def arm(connection: BaseDatabaseWrapper, asked: str, act: Callable[[], None]) ->
 
 
 def _around_commit(connection: BaseDatabaseWrapper, reached: Callable[[bool], None]) -> None:
-    commit = connection._commit
+    commit = connection.commit
 
     def watched() -> None:
         reached(True)
         commit()
         reached(False)
 
-    connection._commit = watched
+    vars(connection)["commit"] = watched

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from apps.engine.decimals import e8_text
+from apps.execution import ready_sql
 from apps.execution.models import Execution, Fill, Order
 from apps.web.casing import to_wire
 from apps.web.values import iso_ms
 
 
-def order_document(row: Order) -> dict[str, Any]:
-    """An order with its fills. Prices a type does not have are null; times that have not come are too."""
+def order_document(row: Order, *, audit_id: str | None = None, fills: Iterable[Fill] | None = None) -> dict[str, Any]:
+    """An order with its fills, which are looked up where they are not given. Prices a type does not have are null;
+    times that have not come are too."""
     return {
         "order_id": row.order_id,
         "client_order_id": row.client_order_id,
@@ -33,9 +36,16 @@ def order_document(row: Order) -> dict[str, Any]:
         "decided_at": iso_ms(row.decided_ts_ms),
         "arrived_at": _time(row.arrived_ts_ms),
         "updated_at": _time(row.updated_ts_ms),
-        "audit_id": row.execution.audit_id,
-        "fills": [_fill(fill) for fill in row.fills.all()],
+        "audit_id": audit_id or row.execution.audit_id,
+        "fills": [_fill(fill) for fill in (row.fills.all() if fills is None else fills)],
     }
+
+
+def market_order_document(order_id: str, audit_id: str, *, using: str) -> dict[str, Any]:
+    """A market order as its decision left it: it is closed at once and never changes."""
+    (row,) = ready_sql.found(Order, "WHERE order_id = %s", order_id, using=using)
+    fills = ready_sql.found(Fill, "WHERE order_id = %s ORDER BY id", order_id, using=using)
+    return order_document(row, audit_id=audit_id, fills=fills)
 
 
 def documents_of(execution: Execution, *, using: str) -> list[dict[str, Any]]:

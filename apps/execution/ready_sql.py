@@ -7,7 +7,8 @@ with %s for values, which both databases read alike.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -52,16 +53,14 @@ def _table(model: type[Model]) -> _Table:
 
 def values(sql: str, *params: Any, using: str) -> list[tuple[Any, ...]]:
     """The rows of a SELECT as they come."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
+    with _sent(sql, params, connections[using]) as cursor:
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
 
 
 def value(sql: str, *params: Any, using: str) -> Any:
     """The first column of the only row."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
+    with _sent(sql, params, connections[using]) as cursor:
         return cursor.fetchone()[0]
 
 
@@ -78,8 +77,8 @@ def insert(row: Model, *, using: str) -> None:
     """Add a row. A key that the database counts up stays unknown to the instance."""
     table, connection = _table(type(row)), connections[using]
     given = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in table.fields]
-    with connection.cursor() as cursor:
-        cursor.execute(table.insert, given)
+    with _sent(table.insert, given, connection):
+        pass
     row._state.adding, row._state.db = False, using
 
 
@@ -88,8 +87,8 @@ def update(row: Model, *, using: str) -> None:
     table, connection = _table(type(row)), connections[using]
     fields = (*(field for field in row._meta.concrete_fields if field is not table.key), table.key)
     given = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
-    with connection.cursor() as cursor:
-        cursor.execute(table.update, given)
+    with _sent(table.update, given, connection):
+        pass
 
 
 def save(row: Model, *, using: str) -> None:
@@ -98,6 +97,41 @@ def save(row: Model, *, using: str) -> None:
         row.save(using=using)
     else:
         update(row, using=using)
+
+
+@contextmanager
+def _sent(sql: str, params: Sequence[Any], connection: Any) -> Iterator[Any]:
+    """A cursor that has sent a statement: prepared, and without the wrappers of Django's own cursors.
+
+    Whoever watches statements, and a connection that is not open yet, get one of Django's.
+    """
+    raw = connection.connection
+    if raw is None or connection.execute_wrappers or connection.queries_logged:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            yield cursor
+        return
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors, closing(_cursor(raw, connection.vendor)) as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(sql, params, prepare=True)
+        else:
+            cursor.execute(_question_marks(sql), params)
+        yield cursor
+
+
+def _cursor(raw: Any, vendor: str) -> Any:
+    """Django's PostgreSQL cursors put values into the text, which cannot be prepared."""
+    if vendor != "postgresql":
+        return raw.cursor()
+    from psycopg import Cursor
+
+    return Cursor(raw)
+
+
+@cache
+def _question_marks(sql: str) -> str:
+    return sql.replace("%s", "?")
 
 
 def _is_counted(field: Field[Any, Any]) -> bool:

@@ -47,6 +47,11 @@ class DecisionRequest:
     def is_autopilot(self) -> bool:
         return self.actor == AUTOPILOT
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a second call finds what the first one committed: by its key, or by symbol and bar."""
+        return self.idempotency is not None or self.is_autopilot
+
 
 @dataclass(frozen=True)
 class Prepared:

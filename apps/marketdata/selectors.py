@@ -42,7 +42,9 @@ def watch_list() -> list[SymbolInfo]:
     """The symbols of the setting SYMBOLS whose filters are known, in its order."""
     with connection.cursor() as cursor:
         cursor.execute(_WATCH_LIST.format(", ".join(["%s"] * len(settings.SYMBOLS))), settings.SYMBOLS)
-        found = {row[0]: SymbolInfo(*row[:4], Filters(*row[5:]), row[4]) for row in cursor.fetchall()}
+        found = {
+            row[0]: SymbolInfo(row[0], row[1], row[2], row[3], Filters(*row[5:]), row[4]) for row in cursor.fetchall()
+        }
     return [found[name] for name in settings.SYMBOLS if name in found]
 
 

@@ -37,6 +37,7 @@ ADVISORY_KEY = 0x6B69_6C6C
 TURN_KEY = 0x7475_726E
 TIMEOUT_S = 30.0
 POLL_S = 0.001
+TURN_POLL_S = 0.004  # many may wait for their turn: asking must cost less than the work of the one whose turn it is
 
 _here = threading.local()
 
@@ -107,7 +108,7 @@ def _shared_lock(using: str) -> Iterator[Passage]:
                 cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ADVISORY_KEY,))
             yield Passage(_row_reason(using))
         return
-    with _locked(TURN_FILE, fcntl.LOCK_EX):
+    with _locked(TURN_FILE, fcntl.LOCK_EX, TURN_POLL_S):
         with _locked(GATE_FILE, fcntl.LOCK_SH):
             pass
         with _locked(LOCK_FILE, fcntl.LOCK_SH):
@@ -141,17 +142,17 @@ def _once_per_thread(using: str) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(name: str, mode: int) -> Iterator[None]:
+def _locked(name: str, mode: int, poll_s: float = POLL_S) -> Iterator[None]:
     """`flock` belongs to the open file, so each holder opens its own: threads of one process exclude each other too."""
     descriptor = os.open(Path(settings.VAR_DIR) / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _wait_for(descriptor, mode)
+        _wait_for(descriptor, mode, poll_s)
         yield
     finally:
         os.close(descriptor)
 
 
-def _wait_for(descriptor: int, mode: int) -> None:
+def _wait_for(descriptor: int, mode: int, poll_s: float) -> None:
     """Raises Unavailable when a holder does not let go, for instance a process that was stopped."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
@@ -160,7 +161,7 @@ def _wait_for(descriptor: int, mode: int) -> None:
         except BlockingIOError as error:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the kill fence was not let go within {TIMEOUT_S:.0f} s") from error
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
 
 
 def _advisory_exclusive(using: str) -> None:

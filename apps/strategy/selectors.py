@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Max, QuerySet
 
 from apps.audit import selectors as audit
@@ -16,6 +18,11 @@ from apps.strategy.models import FoldControl
 from apps.strategy.models import View as ViewRow
 
 _CACHE_SIZE = 64
+# Every decision of the router reads it: its text is ready, where the ORM would compose it anew.
+_LATEST = (
+    'SELECT snapshot_hash, regime FROM strategy_view WHERE symbol = %s AND "interval" = %s '
+    "ORDER BY bar_open_ms DESC LIMIT 1"
+)
 _views: OrderedDict[str, View] = OrderedDict()
 _lock = Lock()
 
@@ -31,10 +38,10 @@ class ViewRef:
 
 def view_latest(symbol: str) -> ViewRef | None:
     """The newest stored view of a symbol; None before the first."""
-    row = ViewRow.objects.filter(symbol=symbol, interval=settings.INTERVAL).order_by("-bar_open_ms").first()
-    if row is None:
-        return None
-    return ViewRef(view_of(row.snapshot_hash), row.snapshot_hash, row.regime)
+    with connection.cursor() as cursor:
+        cursor.execute(_LATEST, (symbol, settings.INTERVAL))
+        row = cursor.fetchone()
+    return ViewRef(view_of(row[0]), row[0], json.loads(row[1])) if row else None
 
 
 def view_of(snapshot_hash: str) -> View:

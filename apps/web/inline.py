@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from csp.middleware import CSPMiddleware
@@ -47,10 +47,17 @@ class Inline:
         if response is None:
             response = await self.get_response(request)
         if not hasattr(self, "process_response"):
-            return response  # type: ignore[no-any-return]
+            return cast(HttpResponseBase, response)
         if self.may_block(request):
-            return await sync_to_async(self.process_response, thread_sensitive=True)(request, response)
-        return self.process_response(request, response)  # type: ignore[no-any-return]
+            return await _threaded(self.process_response, request, response)
+        answer: HttpResponseBase = self.process_response(request, response)
+        return answer
+
+
+async def _threaded(call: Callable[..., Any], *args: Any) -> HttpResponseBase:
+    """Its result, from the request's thread."""
+    answer: HttpResponseBase = await sync_to_async(call, thread_sensitive=True)(*args)
+    return answer
 
 
 def _inline(hook: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
@@ -107,7 +114,7 @@ class Messages(Inline, MessageMiddleware):
         return storage is not None and (storage.used or storage.added_new)
 
 
-class StaticFiles(WhiteNoiseMiddleware):
+class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # untyped
     """WhiteNoise, which only looks a path up: a file is served from a thread, anything else goes on where it is."""
 
     sync_capable = True
@@ -127,4 +134,4 @@ class StaticFiles(WhiteNoiseMiddleware):
         if static_file is None:
             answer: HttpResponseBase = await self.get_response(request)
             return answer
-        return await sync_to_async(self.serve, thread_sensitive=True)(static_file, request)
+        return await _threaded(self.serve, static_file, request)

@@ -19,6 +19,7 @@ class Load(NamedTuple):
     latencies: list[float]
     seconds: float
     answers: list[bytes]
+    cpu_seconds: float = 0.0
 
 
 def load(port: int, make: Make, *, requests: int, clients: int) -> Load:

@@ -77,21 +77,40 @@ def stop() -> dict[str, float]:
     return dict(_seconds)
 
 
+def timed_queue(name: str, owner: Any) -> None:
+    """Time how long a job waits for the desk thread."""
+    inner = owner.submit
+
+    def outer(self: Any, job: Callable[[], Any], **kwargs: Any) -> Any:
+        handed = time.perf_counter()
+
+        def begun() -> Any:
+            if is_on:
+                _seconds[name] += time.perf_counter() - handed
+            return job()
+
+        return inner(self, begun, **kwargs)
+
+    owner.submit = outer
+
+
 def install() -> None:
-    """The phases of a decision, outermost first."""
+    """The phases of a decision. What is none of them is the server, the event loop and the way to the client."""
     from rest_framework.views import APIView
 
     from apps.audit import services as audit
-    from apps.execution import desk, desk_thread, recording, services
+    from apps.execution import api, desk, desk_thread, recording, services
     from apps.risk import fence
+    from apps.web.renderers import CamelCaseJSONRenderer
 
-    timed("view: authentication, parse, render", APIView, "dispatch")
-    timed("prepare: newest view, book", desk, "prepare")
-    timed("wait for the arrival book", desk, "wait_for_arrival")
-    timed("hand-over and queue", desk, "commit")
-    timed("desk: rest", services, "decide_and_record")
+    timed("authentication, permission", APIView, "initial")
+    for name in ("read_body", "read_order"):
+        timed("parse and validate", api, name)
+    timed("render", CamelCaseJSONRenderer, "render")
+    timed_queue("wait for the desk thread", desk_thread.DeskThread)
+    timed("newest view", desk, "view_latest")
+    timed("decision: the rest", services, "decide_and_record")
     desk.decide_and_record = services.decide_and_record
-    timed("hand-over and queue", desk_thread.DeskThread, "run")
     timed_commit("COMMIT", fence)
     for name in ("account_state", "controls_read", "filters_by_symbol", "with_filters_age", "next_attempt"):
         timed("reads", services, name)
@@ -99,7 +118,8 @@ def install() -> None:
     timed("decide", services, "decide")
     timed("rows", services, "decision_record")
     timed("rows", services, "protective_follow")
-    timed("record and answer", recording, "sections")
-    timed("record and answer", recording, "_body")
-    timed("record and answer", recording, "answer_document")
+    for name in ("sections", "_body", "answer_document"):
+        timed("record and answer", recording, name)
     timed("record and answer", audit, "audit_draft")
+    for name in ("answer_response", "order_response"):
+        timed("answer to the caller", api, name)

@@ -61,7 +61,7 @@ def require_one_order_per_key(told: dict[str, Any], rounds: int) -> None:
 
 
 def require_nothing_lost(crashes: dict[str, Any]) -> None:
-    assert (crashes["lost"], crashes["differing"]) == (0, 0)
+    assert (crashes["lost"], crashes["differing"], crashes["decided_twice"]) == (0, 0, 0)
 
 
 def require_books(books: dict[str, Any]) -> None:

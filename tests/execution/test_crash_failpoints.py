@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connections
 from django.test import Client
 
 from apps.engine.errors import UnknownName
@@ -15,7 +15,7 @@ from tests.support.live_desk import LiveMarket, buy
 
 
 def armed(name: str, seen: list[str]) -> None:
-    failpoints.arm(connection, name, lambda: seen.append(name))
+    failpoints.arm(connections["default"], name, lambda: seen.append(name))
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def on_desk(market: LiveMarket) -> Any:
 
 
 def _disarm() -> None:
-    connection.execute_wrappers.clear()
-    vars(connection).pop("_commit", None)
+    connections["default"].execute_wrappers.clear()
+    vars(connections["default"]).pop("commit", None)
 
 
 def test_an_order_passes_each_in_its_order(on_desk: Any, local: Client) -> None:
@@ -54,5 +54,5 @@ def test_an_unknown_one_is_refused(desk_db: Any) -> None:
 
 def test_without_the_variable_nothing_is_installed(desk_db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(failpoints.VARIABLE, raising=False)
-    failpoints.arm_from_environment(connection)
-    assert connection.execute_wrappers == [] and "_commit" not in vars(connection)
+    failpoints.arm_from_environment(connections["default"])
+    assert connections["default"].execute_wrappers == [] and "commit" not in vars(connections["default"])

@@ -20,7 +20,7 @@ from apps.execution import matching
 from apps.execution.desk_thread import desk_thread
 from apps.execution.failpoints import FAILPOINTS, VARIABLE
 from apps.execution.matching import SeenBook
-from apps.execution.models import IdempotencyKey
+from apps.execution.models import Execution, IdempotencyKey
 from apps.execution.requests import Answer, DecisionRequest
 from tests.support.fire.ground import (
     LOT_E8,
@@ -47,7 +47,7 @@ MOST_ORDERS = 40
 def crashes(*, points: int, kills: int, seed: int) -> dict[str, Any]:
     """Every failpoint `points` times, then `kills` at random moments."""
     limits(max_notional_e8=NO_LIMIT, symbol_notional_cap_e8=NO_LIMIT)
-    chance, told = random.Random(seed), Counter[str]()
+    chance, told, before = random.Random(seed), Counter[str](), decisions_beyond_keys()
     for name in FAILPOINTS:
         told[f"at {name}"] = 0
         for number in range(points):
@@ -57,16 +57,25 @@ def crashes(*, points: int, kills: int, seed: int) -> dict[str, Any]:
     for number in range(kills):
         told.update(one_crash(f"{seed}-{number}", chance, None))
     reached = [told.pop(f"at {name}") for name in FAILPOINTS]
+    told.update(decided_twice=decisions_beyond_keys() - before)
     return {"failpoints": len(FAILPOINTS), "reached_least": min(reached), "killed": told.pop("reached"), **told}
 
 
 def unsaid(*, rounds: int, seed: int) -> dict[str, Any]:
     """Die between COMMIT and answer, and ask again: the decision is there, once, in the same bytes."""
     limits(max_notional_e8=NO_LIMIT, symbol_notional_cap_e8=NO_LIMIT)
-    chance, told = random.Random(seed), Counter[str]()
+    chance, told, before = random.Random(seed), Counter[str](), decisions_beyond_keys()
     for number in range(rounds):
         told.update(one_crash(f"unsaid-{seed}-{number}", chance, "committed"))
+    told.update(decided_twice=decisions_beyond_keys() - before)
     return {"rounds": rounds, **told}
+
+
+def decisions_beyond_keys() -> int:
+    """Here every request has a key, so that a decision beyond them was taken twice."""
+    found = Execution.objects.count() - IdempotencyKey.objects.count()
+    connections.close_all()
+    return found
 
 
 def one_crash(name: str, chance: random.Random, failpoint: str | None) -> dict[str, int]:
