@@ -34,7 +34,7 @@ from apps.execution.order_desk import execution_id_of
 from apps.execution.order_documents import documents_of
 from apps.execution.order_rows import market_order_write, orders_write
 from apps.execution.pushing import push_down
-from apps.execution.requests import Answer, Prepared
+from apps.execution.requests import Answer, DecisionRequest, Prepared
 from apps.execution.settings_snapshot import settings_keep
 from apps.execution.taken import ledger_after, ledger_write
 
@@ -83,21 +83,7 @@ def decision_record(
         request_id=request.request_id,
     )
     answer = Answer(200, answer_bytes(document))
-    execution = Execution(
-        execution_id=execution_id,
-        account=state.account,
-        symbol=request.symbol,
-        source=SOURCES[request.source],
-        bar_open_ms=inputs.draw.bar_open_ms,
-        attempt=inputs.draw.attempt,
-        status=Status(ints.status).name.lower(),
-        reason=Reason(ints.reason).code if ints.reason else None,
-        policy_id=ARM_NAMES[ints.arm] if ints.arm >= 0 else None,
-        ts_ms=ints.ts_ms,
-        answer=answer.body,
-        audit_id=draft.entry.audit_id,
-        audit_sequence=draft.entry.sequence,
-    )
+    execution = _execution(execution_id, prepared, inputs, decision, state, draft.entry, answer)
     ready_sql.insert(execution, using=using)
     if order_id is not None:
         _write_orders(execution, order_id, prepared, inputs, decision, state, using)
@@ -112,18 +98,52 @@ def decision_record(
         sequence=draft.entry.sequence,
         using=using,
     )
-    if request.idempotency is not None:
-        kept = IdempotencyKey(
-            scope=request.idempotency.scope,
-            key=request.idempotency.key,
-            fingerprint=request.idempotency.fingerprint,
-            status=answer.status,
-            answer=answer.body,
-            ts_ms=ints.ts_ms,
-        )
-        ready_sql.insert(kept, using=using)
+    _keep_answer(request, answer, ints.ts_ms, using)
     audit.audit_write(draft)
     return answer
+
+
+def _execution(
+    execution_id: str,
+    prepared: Prepared,
+    inputs: DecisionInputs,
+    decision: Decision,
+    state: AccountState,
+    entry: audit.AuditEntry,
+    answer: Answer,
+) -> Execution:
+    """The row of a decision, whatever it came to."""
+    ints = decision.ints
+    return Execution(
+        execution_id=execution_id,
+        account=state.account,
+        symbol=prepared.request.symbol,
+        source=SOURCES[prepared.request.source],
+        bar_open_ms=inputs.draw.bar_open_ms,
+        attempt=inputs.draw.attempt,
+        status=Status(ints.status).name.lower(),
+        reason=Reason(ints.reason).code if ints.reason else None,
+        policy_id=ARM_NAMES[ints.arm] if ints.arm >= 0 else None,
+        ts_ms=ints.ts_ms,
+        answer=answer.body,
+        audit_id=entry.audit_id,
+        audit_sequence=entry.sequence,
+    )
+
+
+def _keep_answer(request: DecisionRequest, answer: Answer, ts_ms: int, using: str) -> None:
+    """The bytes that the caller's key will always get, where the caller gave one."""
+    if request.idempotency is None:
+        return
+    kept = IdempotencyKey(
+        scope=request.idempotency.scope,
+        key=request.idempotency.key,
+        fingerprint=request.idempotency.fingerprint,
+        status=answer.status,
+        answer=answer.body,
+        ts_ms=ts_ms,
+    )
+    ready_sql.insert(kept, using=using)
 
 
 def _body(
