@@ -94,6 +94,23 @@ class Bar(AppendOnly):
         ]
 
 
+class BarSeries(models.Model):
+    """How many bars of a symbol and interval are stored, counted in the transactions that store them.
+
+    Copies of the rows outside the database are judged by it. `key` tells apart series that share a name in databases
+    that came one after the other.
+    """
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="+", db_index=False)
+    interval = models.CharField(max_length=4)
+    key = models.CharField(max_length=32)
+    n_bars = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "bar series"
+        constraints = [models.UniqueConstraint(fields=["symbol", "interval"], name="one_count_per_series")]
+
+
 class Quarantine(models.Model):
     """One candle that was not believed: as it came, why, and what became of it.
 

@@ -12,6 +12,7 @@ from django.db.models import Max, Min, Q, QuerySet
 
 from apps.engine.errors import UnknownName
 from apps.engine.values import E8, Bars, Filters
+from apps.marketdata.columns import columns_load
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.grid import Stretch, stretches_missing
 from apps.marketdata.models import Bar, FilterRevision, Quarantine, Symbol
@@ -87,6 +88,10 @@ def bars_load(
     folded_only: bool = True,
 ) -> Bars:
     """Stored bars with start_ms <= open < end_ms, oldest first; `limit` keeps the newest n."""
+    if limit is None:
+        columns = columns_load(symbol, interval, start_ms=start_ms, end_ms=end_ms, folded_only=folded_only)
+        if columns is not None:
+            return columns
     query = _bars_query(symbol, interval, start_ms, end_ms)
     rows = query.filter(late=False) if folded_only else query
     if limit is not None:

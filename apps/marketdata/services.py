@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
+from django.db.models import F
 
 from apps.engine.errors import DataError
 from apps.engine.quality import FAULT_TEXT, schema_faults
 from apps.engine.values import Bars, Filters
 from apps.marketdata.exchange.binance import SymbolRules
 from apps.marketdata.exchange.intervals import interval_ms
-from apps.marketdata.models import Bar, FilterRevision, Symbol
+from apps.marketdata.models import Bar, BarSeries, FilterRevision, Symbol
 
 INSERT_BATCH = 2_000
 _COLUMNS = ("symbol_id", "interval", *Bars._fields, "source", "late")
@@ -52,16 +54,24 @@ def bars_store(
     if bars.n == 0:
         return NOTHING_STORED
     _refuse_faults(symbol, interval, bars, ts_ms)
+    symbol_ensure(name=symbol)
+    series = _series_lock(symbol, interval)
     known = _stored_rows(symbol, interval, int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]))
     rows = [tuple(row) for row in zip(*(column.tolist() for column in bars), strict=True)]
     fresh = [row for row in rows if row[0] not in known]
     conflicts = tuple(row[0] for row in rows if row[0] in known and known[row[0]] != row)
     late = sum(_is_late(row[0], fold_watermark_ms) for row in fresh)
     if fresh:
-        symbol_ensure(name=symbol)
         head = (symbol, interval)
         _insert([(*head, *row, source, _is_late(row[0], fold_watermark_ms)) for row in fresh])
+        BarSeries.objects.filter(pk=series.pk).update(n_bars=F("n_bars") + len(fresh))
     return StoreResult(len(fresh), len(rows) - len(fresh) - len(conflicts), len(conflicts), late, conflicts)
+
+
+def _series_lock(symbol: str, interval: str) -> BarSeries:
+    """The series' row, held until the end of the transaction: who stores the same bars at once is counted once."""
+    rows = BarSeries.objects.select_for_update()
+    return rows.get_or_create(symbol_id=symbol, interval=interval, defaults={"key": uuid.uuid4().hex})[0]
 
 
 def symbol_ensure(*, name: str) -> None:
