@@ -150,8 +150,8 @@ def _seconds(act: Callable[[], object]) -> float:
 def _table(figures: dict[str, float]) -> str:
     return "\n".join(
         [
-            f"write {figures['written']:,} bars: {figures['write_s']:.2f} s, bulk_create {figures['bulk_create_s']:.2f} s:"
-            f" {figures['write_ratio']:.1f} x",
+            f"write {figures['written']:,} bars: {figures['write_s']:.2f} s, "
+            f"bulk_create {figures['bulk_create_s']:.2f} s: {figures['write_ratio']:.1f} x",
             f"load {figures['bars']:,} bars: {figures['load_ms']:.0f} ms, values_list {figures['values_list_s']:.2f} s:"
             f" {figures['load_ratio']:.0f} x (columns built in {figures['build_s']:.1f} s)",
         ]

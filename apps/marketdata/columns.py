@@ -164,7 +164,7 @@ def _write(series: BarSeries) -> _Columns:
 def _put(series: BarSeries, columns: _Columns) -> None:
     digest = hashlib.sha256()
     for column in (*columns.bars, columns.late):
-        digest.update(column)
+        digest.update(column.tobytes())
     header = {"key": series.key, "symbol": series.symbol_id, "interval": series.interval, "bars": columns.bars.n}
     text = json.dumps({**header, "last_ms": columns.last_ms, "sha256": digest.hexdigest()}).encode()
     path = columns_path(series)
