@@ -155,9 +155,14 @@ def _match_body(before: OpenBook, event: Depth | Trade, step: Step, ledger: Cons
         "symbol": before.symbol,
         "orderIds": sorted({fill.order_id for fill in step.fills} | {order.order_id for order in step.closed}),
         **match_outputs(step, ledger),
-        "versions": {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS},
+        "versions": versions(),
         "inputs": match_inputs_out(before.inputs(event)),
     }
+
+
+def versions() -> dict[str, str]:
+    """What computed a record, by name and version."""
+    return {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS}
 
 
 def _account_settle(fills: list[Fill], book: OpenBook, state: AccountState, ts_ms: int, using: str) -> None:
