@@ -213,16 +213,9 @@ def _book(symbol: str, account: Account, controls: Controls, using: str) -> Open
     return open_book(
         symbol=symbol,
         account=account,
-        filters=rules_of_open(symbol, account, using=using),
         stale_after_ms=controls.limits["stale_after_ms"],
         using=using,
     )
-
-
-def rules_of_open(symbol: str, account: Account, *, using: str) -> dict[str, Filters]:
-    """The exchange's rules for a symbol and for all that have open orders."""
-    names = Order.objects.using(using).filter(account=account, is_open=True).values_list("symbol", flat=True)
-    return {name: market.filters_current(name) for name in {symbol, *names}}
 
 
 def _event_of(seen: Event, rules: Filters) -> Depth | Trade:
@@ -265,7 +258,7 @@ def _cancel_unwanted(symbol: str, state: AccountState, controls: Controls, *, no
         rows = _adding_risk(rows, state.position(symbol).quantity_e8)
     if not rows:
         return []
-    rules = rules_of_open(symbol, state.account, using=using)
+    rules = {symbol: market.filters_current(symbol)}
     ended = orders_cancel(rows, reason=OrderReason.CANCELED, rules=rules, ts_ms=now_ms, using=using)
     body = {"symbol": symbol, "orderIds": ended, "reason": why, "controlsSequence": controls.sequence}
     audit.audit_append(kind=CANCEL_KIND, actor=MATCHER, ts_ms=now_ms, body=body, using=using)
