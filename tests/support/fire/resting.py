@@ -48,7 +48,7 @@ from tests.support.fire.ground import (
     tick,
 )
 
-SETTLE_S = 0.03
+MET_IN_HALT = 8  # trades that come while the desk is HALTED, each of which would fill somebody
 STEP_E8 = 10 * E8  # between two of the prices that are used
 CAP_LOTS = 24
 STEPS = LOT_E8 // FILTERS.step_e8  # records count in steps of the exchange
@@ -76,7 +76,7 @@ def resting(*, kills: int, processes: int, threads: int, matchers: int, seed: in
             took.append((time.monotonic() - begun) * 1_000)
             returned.append(audit_head()[0])
             at_return = Fill.objects.count(), Order.objects.count()
-            time.sleep(SETTLE_S)
+            wait_for_trades(trade_id)
             late += sum(
                 now - then for now, then in zip((Fill.objects.count(), Order.objects.count()), at_return, strict=True)
             )
@@ -184,6 +184,14 @@ def wait_for_fills(timeout_s: float = 60.0) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("nothing that waits is filled")
         time.sleep(0.005)
+
+
+def wait_for_trades(trade_id: Shared, timeout_s: float = 30.0) -> None:
+    enough, deadline = trade_id[0] + MET_IN_HALT, time.monotonic() + timeout_s
+    while trade_id[0] < enough:
+        if time.monotonic() > deadline:
+            raise TimeoutError("nothing trades")
+        time.sleep(0.002)
 
 
 def waited() -> int:
