@@ -1,7 +1,7 @@
 """Which trades did open orders never meet? Ids follow on one another, so a missing one is seen, and it is stated.
 
 A lost trade may have served the queue before us, filled us or triggered a stop. Nothing of that is made up: the queue
-keeps its length, and the next trade counts as if the lost ones had not been. So paper is never better for a gap.
+keeps its length, no fill is booked, and a stop meets the first trade after the gap.
 """
 
 from __future__ import annotations
