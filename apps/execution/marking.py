@@ -198,9 +198,14 @@ def _body(
     marks: Mapping[str, int], inputs: MarkInputs, judged: Judged, trips: list[dict[str, object]]
 ) -> dict[str, object]:
     return {
+        "reason": "; ".join(str(trip["reason"]) for trip in trips) or _quiet_reason(judged),
         "tripped": [{"kind": trip["kind"], "reason": trip["reason"]} for trip in trips],
         "marks": {name: str(mark) for name, mark in sorted(marks.items())},
         **mark_outputs(judged),
         "versions": versions(),
         "inputs": mark_inputs_out(inputs),
     }
+
+
+def _quiet_reason(judged: Judged) -> str:
+    return "the pause of the rolling breaker is over" if judged.is_rearmed else "a UTC day begins"

@@ -17,9 +17,10 @@ from apps.execution.models import Account, Order
 from apps.execution.reconciler import book_differences
 from apps.marketdata.services import filters_record
 from apps.risk.models import BreakerTrip
+from apps.web.roles import Role
 from tests.execution.orders_desk import OrdersDesk, desk
 from tests.support.bars import FILTERS
-from tests.support.live_desk import buy, set_limits
+from tests.support.live_desk import buy, client_of, set_limits
 
 __all__ = ["desk"]
 DAY_MS = 86_400_000
@@ -82,6 +83,19 @@ def test_a_mark_trips_without_any_decision(holder: OrdersDesk, limit: str, kind:
     assert buy(holder.client, "0.01", side="SELL").status_code == 201
 
 
+def test_a_trip_can_be_read_and_replayed_by_people(holder: OrdersDesk) -> None:
+    set_limits(hard_drawdown_bps=5)
+    fall(holder, 0.9)
+    judge(holder)
+    record = audit_latest(1)[0]
+    (told,) = holder.client.get("/api/audit/latest?limit=1").json()
+    assert (told["kind"], told["inputsHash"]) == ("execution.breakers", record.inputs_hash)
+    answer = client_of(Role.OPERATOR).post(f"/api/audit/{record.audit_id}/replay")
+    assert answer.status_code == 200 and answer.json()["matches"] is True
+    page = holder.client.get(f"/decisions/{record.audit_id}").content.decode()
+    assert "below its peak, limit 0.05 %" in page
+
+
 def test_a_peak_between_two_decisions_counts(holder: OrdersDesk) -> None:
     """Up a tenth and back: no decision saw the peak, and the fall from it trips."""
     set_limits(hard_drawdown_bps=30)
@@ -117,7 +131,8 @@ def test_a_new_day_begins_at_its_first_mark(holder: OrdersDesk) -> None:
     account, record = Account.objects.get(), audit_latest(1)[0]
     assert account.day_index == now_ms // DAY_MS + 1
     assert account.day_start_e8 == worth_of(account_state(using="default"), live_marks(holder.market.view)).equity_e8
-    assert record.kind == "execution.breakers" and record.content["tripped"] == [] and replay_record(record).matches
+    assert record.kind == "execution.breakers" and record.content["reason"] == "a UTC day begins"
+    assert record.content["tripped"] == [] and replay_record(record).matches
 
 
 def test_a_pause_that_is_over_begins_a_fresh_window(holder: OrdersDesk) -> None:
