@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connections
 
-from apps.engine.errors import IntegrityBreach, TradedeskError
+from apps.engine.errors import IntegrityBreach, TradedeskError, Unavailable
 from apps.engine.stream_events import AggTradeEvent
 from apps.execution.autopilot import Autopilot
 from apps.execution.bars_autopilot import BarsAutopilot
@@ -44,7 +44,11 @@ class Acting:
         self._threads: list[threading.Thread] = []
 
     def start(self, *, has_stream: bool) -> None:
-        """Begin. Without a stream in this process trades are taken from the view, which another process feeds."""
+        """Begin. Without a stream in this process trades are taken from the view, which another process feeds.
+
+        The view keeps the newest alone and a message may be lost on the way; the matcher sees ids that are left out and
+        asks the exchange for them.
+        """
         view = market_view()
         view.on_update(self.matcher.on_update)
         if not has_stream:
@@ -114,16 +118,15 @@ class Acting:
             Reconciler().run(self._stop, now_ms=lambda: market_view().now_ms())
 
     def _missed_trades(self, symbol: str, from_id: int) -> Iterable[AggTradeEvent]:
-        """Trades from an id on. Without a way to ask nothing is known to be missed, and the log says so."""
+        """Trades from an id on. Raises Unavailable where they cannot be had now."""
         if self._client is None:
-            log.warning("trades of %s from %s cannot be asked for in this process", symbol, from_id)
-            return []
+            raise Unavailable(f"trades of {symbol} from {from_id} cannot be asked for in this process yet")
         asked = asyncio.run_coroutine_threadsafe(_collect(self._client, symbol, from_id), self._loop)
         try:
             return asked.result(FETCH_WAIT_S)
         except (TradedeskError, TimeoutError) as error:
-            log.warning("missed trades of %s from %s: %s", symbol, from_id, error)
-            return []
+            asked.cancel()
+            raise Unavailable(f"missed trades of {symbol} from {from_id}: {error or type(error).__name__}") from error
 
 
 async def _collect(client: ExchangeClient, symbol: str, from_id: int) -> list[AggTradeEvent]:

@@ -67,6 +67,8 @@ class Runtime:
                 self._spawn(run_subscriber(view, self._stop, url=settings.REDIS_URL), on_failure)
         if self._acting is not None:
             self._acting.start(has_stream=self.role == "all")
+            if self.role == "autopilot":
+                self._spawn(self._ask_exchange(self._acting), on_failure)
 
     async def stop(self) -> None:
         """End tasks first, then what acts on its own, then the desk thread, last the exchange."""
@@ -126,6 +128,16 @@ class Runtime:
             finally:
                 doubts.cancel()
                 rules.cancel()
+
+    async def _ask_exchange(self, acting: Acting) -> None:
+        """Without a stream of its own this process still asks the exchange for trades that did not reach it."""
+        if settings.EXCHANGE == "simulated" and not (settings.EXCHANGE_REST_URL and settings.EXCHANGE_WS_URL):
+            self._say("autopilot: EXCHANGE_REST_URL is not set, so trades that do not arrive are stated as lost")
+            return
+        where = venue(settings.EXCHANGE, rest_url=settings.EXCHANGE_REST_URL, ws_url=settings.EXCHANGE_WS_URL)
+        async with ExchangeClient(where) as client:
+            acting.exchange_is(client)
+            await self._stop.wait()
 
     def _synced(self, seen: Any) -> None:
         if seen.fraction >= 1:

@@ -61,12 +61,17 @@ def match_inputs_back(fields: Mapping[str, Any]) -> MatchInputs:
     body = dict(fields["event"])
     kind = body.pop("kind")
     return MatchInputs(
-        orders=tuple(order_from_json(_ints_back(OpenOrder, order)) for order in fields["orders"]),
+        orders=tuple(order_back(order) for order in fields["orders"]),
         event=_depth_back(body) if kind == "book" else Trade(**_ints_back(Trade, body)),
         ledger=ledger_back(fields["ledger"]),
         terms=_terms_back(fields["terms"]),
         cash_e8=int(fields["cash_e8"]),
     )
+
+
+def order_back(fields: Mapping[str, Any]) -> OpenOrder:
+    """An order from its JSON form, in which large numbers are texts."""
+    return order_from_json(_ints_back(OpenOrder, fields))
 
 
 def match_outputs(step: Step, ledger: Consumption) -> dict[str, Any]:

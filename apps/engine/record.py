@@ -16,6 +16,7 @@ from apps.engine.codec import MAX_INTEGER, canonical_bytes, float_from, float_te
 from apps.engine.decide import decide, no_view
 from apps.engine.decision import ArrivalRecord, Decision, DecisionInputs, Draw, TermsRecord
 from apps.engine.desk import DeskRecord, LimitRecord
+from apps.engine.marked import MARK_KIND, MARK_OUTPUTS, mark_replayed
 from apps.engine.order_record import (
     MATCH_OUTPUTS,
     ledger_back,
@@ -26,6 +27,7 @@ from apps.engine.order_record import (
     placing_back,
     placing_out,
 )
+from apps.engine.protection import PROTECT_KIND, PROTECT_OUTPUTS, protect_replayed
 from apps.engine.rng import philox_uniform_nb
 from apps.engine.router import RouterParams
 from apps.engine.sections import (
@@ -197,13 +199,26 @@ def inputs_back(fields: dict[str, Any], load_snapshot: Callable[[str], bytes]) -
     return inputs, view
 
 
-def replay(kind: str, body: dict[str, Any], load_snapshot: Callable[[str], bytes]) -> list[Difference]:
-    """Recompute a decision, or an event that open orders met, from its recorded inputs; the differences.
+def _match_replayed(fields: dict[str, Any]) -> dict[str, Any]:
+    return match_outputs(*match(match_inputs_back(fields)))
 
-    Raises LookupError for a kind that holds neither.
+
+_FOLLOWING: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    MATCH_KIND: (MATCH_OUTPUTS, _match_replayed),
+    PROTECT_KIND: (PROTECT_OUTPUTS, protect_replayed),
+    MARK_KIND: (MARK_OUTPUTS, mark_replayed),
+}
+
+
+def replay(kind: str, body: dict[str, Any], load_snapshot: Callable[[str], bytes]) -> list[Difference]:
+    """Recompute a decision, or what follows from one without another (fills of open orders, protective orders,
+    breakers), from its recorded inputs; the differences.
+
+    Raises LookupError for a kind that holds none of them.
     """
-    if kind == MATCH_KIND:
-        names, recomputed = MATCH_OUTPUTS, match_outputs(*match(match_inputs_back(body["inputs"])))
+    if kind in _FOLLOWING:
+        names, recompute = _FOLLOWING[kind]
+        recomputed = recompute(body["inputs"])
     elif kind.startswith("execution.decision"):
         inputs, view = inputs_back(body["inputs"], load_snapshot)
         recomputed = sections(inputs, view, decide(inputs))

@@ -8,5 +8,5 @@ class ExecutionConfig(AppConfig):
     label = "execution"
 
     def ready(self) -> None:
-        for module in ("health", "metrics"):
+        for module in ("checks", "health", "metrics"):
             import_module(f"apps.execution.{module}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from apps.audit import services as audit
 from apps.engine.consumption import Consumption
+from apps.engine.decimals import e8_text
 from apps.engine.order_record import match
 from apps.engine.order_step import Step
 from apps.engine.order_types import OrderReason
@@ -21,18 +23,22 @@ from apps.execution.account import AccountState, account_state
 from apps.execution.changed_rules import converted, split_by_units
 from apps.execution.controls import Controls, controls_read
 from apps.execution.lease import require_lease
+from apps.execution.marking import breakers_settle, is_reducing
 from apps.execution.matching_rows import OpenBook, open_book, orders_cancel, quiet_write, step_write
 from apps.execution.models import Account, Order
-from apps.execution.open_orders import order_of
-from apps.execution.order_rows import state_put
+from apps.execution.open_orders import PROTECTIVE, order_of
+from apps.execution.order_rows import SIDES, state_put
 from apps.execution.protective import protective_follow
 from apps.execution.selectors import account_current
 from apps.marketdata import selectors as market
+from apps.marketdata.hub import broadcast
 from apps.risk import fence
 from apps.risk.sentinel import sentinel_reason
+from apps.web.values import iso_ms
 
 CANCEL_KIND = "execution.cancel"
 MATCHER = "matcher"
+HALTED = "trading is HALTED"
 
 
 class SeenBook(NamedTuple):
@@ -56,10 +62,17 @@ class Progress:
 
 
 def meet(
-    symbol: str, events: Sequence[Event], *, now_ms: int, may_wait: bool, using: str = DEFAULT_DB_ALIAS
+    symbol: str,
+    events: Sequence[Event],
+    *,
+    now_ms: int,
+    may_wait: bool,
+    marks: Mapping[str, int] | None = None,
+    using: str = DEFAULT_DB_ALIAS,
 ) -> Progress:
     """Take events in, in their order; each that fills, triggers or ends an order is a transaction of its own.
 
+    The breakers are judged at each that fills, at `marks`; while something that is held has none, nothing is judged.
     Where nothing but queues and extremes has moved, and it may wait, nothing is written and nothing is settled: the
     same events are met again from the same rows.
     """
@@ -70,7 +83,7 @@ def meet(
             # Nothing in the rows tells these events apart from none: they need not be met again.
             n_done = n_settled if planned.is_changed else len(events)
             return Progress(n_done, n_written)
-        n_done = _commit(symbol, events[n_settled:], now_ms=now_ms, using=using)
+        n_done = _commit(symbol, events[n_settled:], now_ms=now_ms, marks=marks or {}, using=using)
         n_settled += n_done
         n_written += 1
         if planned.step is None or n_settled >= len(events):
@@ -78,18 +91,19 @@ def meet(
 
 
 def watch(symbol: str, *, now_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[str]:
-    """Cancel what the trading state does not let stand, everything when HALTED, new risk when REDUCING; and carry open
-    orders into a changed tick or step, where they have an exact form in it. Returns the canceled."""
-    rules = market.filters_current(symbol)
+    """Cancel what may not stand, everything when HALTED, new risk when REDUCING or while a breaker is open; and carry
+    open orders into a changed tick or step, where they have an exact form in it. Returns the canceled."""
+    rules, account = market.filters_current(symbol), account_current()
     rows = Order.objects.using(using).filter(symbol=symbol, is_open=True).exclude(filter_revision=rules.revision)
     is_changed = bool(split_by_units(rows, rules)[1])
-    if not is_changed and not _is_doubtful(controls_read(symbol=symbol, halted=sentinel_reason(), using=using)):
+    controls = controls_read(symbol=symbol, halted=sentinel_reason(), using=using)
+    if account is None or not (is_changed or _restraint(controls, account, now_ms)):
         return []
     with fence.shared(using=using, allow_halted=True) as passage:
         state = account_state(using=using)
         require_lease(using=using)
         controls = controls_read(symbol=symbol, halted=passage.halted, using=using)
-        ended = _cancel_unwanted(symbol, state, controls, now_ms=now_ms, using=using) if _is_doubtful(controls) else []
+        ended = _cancel_unwanted(symbol, state, controls, now_ms=now_ms, using=using)
         return ended + _convert(symbol, state, rules, now_ms=now_ms, using=using)
 
 
@@ -147,23 +161,45 @@ def _plan(book: OpenBook, events: Iterable[Event]) -> _Plan:
     return _Plan(current, n_events, None, None, None, is_changed)
 
 
-def _commit(symbol: str, events: Sequence[Event], *, now_ms: int, using: str) -> int:
+def _commit(symbol: str, events: Sequence[Event], *, now_ms: int, marks: Mapping[str, int], using: str) -> int:
     """Write events up to the first that is not quiet, from the rows as they are now; how many that were."""
     with fence.shared(using=using, allow_halted=True) as passage:
         state = account_state(using=using)
         require_lease(using=using)
         controls = controls_read(symbol=symbol, halted=passage.halted, using=using)
-        if _is_doubtful(controls) and _cancel_unwanted(symbol, state, controls, now_ms=now_ms, using=using):
+        if _cancel_unwanted(symbol, state, controls, now_ms=now_ms, using=using):
             return 0
         plan = _plan(_book(symbol, state.account, controls, using), events)
         if plan.step is None or plan.ledger is None or plan.event is None:
             quiet_write(plan.book, ts_ms=now_ms, using=using)
         else:
-            step_write(before=plan.book, event=plan.event, step=plan.step, ledger=plan.ledger, state=state, using=using)
-            if plan.step.fills:
-                rules, ts_ms = plan.book.rules, plan.event.ts_ms
-                protective_follow(symbol=symbol, state=state, rules=rules, ts_ms=ts_ms, using=using)
+            book, step, ts_ms = plan.book, plan.step, plan.event.ts_ms
+            audit_id = step_write(
+                before=book, event=plan.event, step=step, ledger=plan.ledger, state=state, using=using
+            )
+            if step.fills:
+                filled = tuple(dict.fromkeys(fill.order_id for fill in step.fills))
+                breakers_settle(state, controls, marks, now_ms=now_ms, filled=filled, using=using)
+                protective_follow(symbol=symbol, state=state, rules=book.rules, ts_ms=ts_ms, using=using)
+                transaction.on_commit(partial(broadcast, _frame(book, step, audit_id, ts_ms)), using=using)
         return plan.n_events
+
+
+def _frame(book: OpenBook, step: Step, audit_id: str, ts_ms: int) -> dict[str, Any]:
+    """What browsers hear of fills of open orders, once they are committed."""
+    sides = {order.order_id: SIDES[order.side] for order in (*step.orders, *step.closed)}
+    fills = [
+        {
+            "orderId": fill.order_id,
+            "side": sides[fill.order_id],
+            "price": e8_text(fill.price_ticks * book.rules.tick_e8),
+            "quantity": e8_text(fill.lots * book.rules.step_e8),
+            "liquidity": "maker" if fill.is_maker else "taker",
+            "rule": str(fill.rule),
+        }
+        for fill in step.fills
+    ]
+    return {"type": "fill", "symbol": book.symbol, "auditId": audit_id, "ts": iso_ms(ts_ms), "fills": fills}
 
 
 def _read(symbol: str, using: str) -> OpenBook:
@@ -177,16 +213,9 @@ def _book(symbol: str, account: Account, controls: Controls, using: str) -> Open
     return open_book(
         symbol=symbol,
         account=account,
-        filters=rules_of_open(symbol, account, using=using),
         stale_after_ms=controls.limits["stale_after_ms"],
         using=using,
     )
-
-
-def rules_of_open(symbol: str, account: Account, *, using: str) -> dict[str, Filters]:
-    """The exchange's rules for a symbol and for all that have open orders."""
-    names = Order.objects.using(using).filter(account=account, is_open=True).values_list("symbol", flat=True)
-    return {name: market.filters_current(name) for name in {symbol, *names}}
 
 
 def _event_of(seen: Event, rules: Filters) -> Depth | Trade:
@@ -208,27 +237,44 @@ def _is_news(book: OpenBook, event: Depth | Trade) -> bool:
     return any(order.phase is Phase.TRAVELING and order.due_ms <= event.ts_ms for order in book.orders)
 
 
-def _is_doubtful(controls: Controls) -> bool:
-    return controls.trading_state != TradingState.ACTIVE
+def _restraint(controls: Controls, account: Account, now_ms: int) -> str:
+    """Why not every open order may stand; "" where all may. A state that cannot be read is HALTED."""
+    if controls.trading_state is None or controls.trading_state >= TradingState.HALTED:
+        return HALTED
+    if controls.trading_state != TradingState.ACTIVE:
+        return "trading is REDUCING"
+    return "a breaker is open" if is_reducing(account, controls, now_ms=now_ms) else ""
 
 
 def _cancel_unwanted(symbol: str, state: AccountState, controls: Controls, *, now_ms: int, using: str) -> list[str]:
-    """End what must not fill in this trading state, with a record of it. A state that cannot be read is HALTED."""
-    rows = list(Order.objects.using(using).filter(account=state.account, symbol=symbol, is_open=True))
-    is_halted = controls.trading_state is None or controls.trading_state >= TradingState.HALTED
-    if not is_halted:
-        held = state.position(symbol).quantity_e8
-        rows = [row for row in rows if _adds_risk(row, held)]
+    """End what must not fill now, with a record of it."""
+    why = _restraint(controls, state.account, now_ms)
+    if not why:
+        return []
+    rows = list(
+        Order.objects.using(using).filter(account=state.account, symbol=symbol, is_open=True).order_by("number")
+    )
+    if why != HALTED:
+        rows = _adding_risk(rows, state.position(symbol).quantity_e8)
     if not rows:
         return []
-    rules = rules_of_open(symbol, state.account, using=using)
+    rules = {symbol: market.filters_current(symbol)}
     ended = orders_cancel(rows, reason=OrderReason.CANCELED, rules=rules, ts_ms=now_ms, using=using)
-    why = "HALTED" if is_halted else "REDUCING"
-    body = {"symbol": symbol, "orderIds": ended, "reason": f"trading is {why}", "controlsSequence": controls.sequence}
+    body = {"symbol": symbol, "orderIds": ended, "reason": why, "controlsSequence": controls.sequence}
     audit.audit_append(kind=CANCEL_KIND, actor=MATCHER, ts_ms=now_ms, body=body, using=using)
     return ended
 
 
-def _adds_risk(row: Order, held_e8: int) -> bool:
-    order = order_of(row)
-    return held_e8 * order.side >= 0 or (row.quantity_e8 - row.filled_e8 > abs(held_e8))
+def _adding_risk(rows: list[Order], held_e8: int) -> list[Order]:
+    """Orders that could do more than shrink what is held, the oldest served first; a list counts once."""
+    left, lists, adding = abs(held_e8), set[str](), []
+    for row in rows:
+        open_e8, is_exit = row.quantity_e8 - row.filled_e8, held_e8 * order_of(row).side < 0
+        if row.list_id in lists or (is_exit and row.origin == PROTECTIVE):
+            continue
+        if not is_exit or open_e8 > left:
+            adding.append(row)
+            continue
+        left -= open_e8
+        lists |= {row.list_id} - {""}
+    return adding

@@ -24,6 +24,7 @@ from apps.execution.open_orders import order_of, order_terms
 from apps.execution.order_rows import fill_rows, state_put
 from apps.execution.recording import ENGINE_VERSIONS, position_settle
 from apps.execution.taken import ledger_read, ledger_write
+from apps.marketdata import selectors as market
 from apps.risk import services as risk
 
 MATCHER = "matcher"
@@ -70,11 +71,11 @@ def trades_known(symbol: str, *, using: str) -> int:
     return min((trade_id for trade_id in known if trade_id >= 0), default=-1)
 
 
-def open_book(
-    *, symbol: str, account: Account, filters: Mapping[str, Filters], stale_after_ms: int, using: str
-) -> OpenBook:
+def open_book(*, symbol: str, account: Account, stale_after_ms: int, using: str) -> OpenBook:
     """What is open of a symbol now. Orders in units of older rules meet nothing until they are converted."""
-    rows = Order.objects.using(using).filter(account=account, is_open=True).order_by("number")
+    # Read once: without a lock another process may place an order of one more symbol between two readings.
+    rows = list(Order.objects.using(using).filter(account=account, is_open=True).order_by("number"))
+    filters = {name: market.filters_current(name) for name in {symbol, *(row.symbol for row in rows)}}
     current, _ = split_by_units((row for row in rows if row.symbol == symbol), filters[symbol])
     own = {row.order_id: row for row in current}
     others: dict[str, list[OpenOrder]] = {}
@@ -155,9 +156,14 @@ def _match_body(before: OpenBook, event: Depth | Trade, step: Step, ledger: Cons
         "symbol": before.symbol,
         "orderIds": sorted({fill.order_id for fill in step.fills} | {order.order_id for order in step.closed}),
         **match_outputs(step, ledger),
-        "versions": {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS},
+        "versions": versions(),
         "inputs": match_inputs_out(before.inputs(event)),
     }
+
+
+def versions() -> dict[str, str]:
+    """What computed a record, by name and version."""
+    return {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS}
 
 
 def _account_settle(fills: list[Fill], book: OpenBook, state: AccountState, ts_ms: int, using: str) -> None:

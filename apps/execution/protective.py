@@ -3,21 +3,26 @@
 They only ever shrink a position, so no guard judges them and no limit counts them. They are placed after the router has
 traded, resized in the transaction of every change of the position, and canceled when it is flat. Both wait for a trade
 at their price and then sell (or buy back) at the market; the first to trigger ends the other. Under FILLS=bars nothing
-watches trades between bars, so there are none.
+watches trades between bars: a desk asked for both does not start (checks.py).
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 
 from apps.audit.services import audit_append
-from apps.engine.order_step import armed
-from apps.engine.order_types import BUY, SELL, OrderReason, OrderRequest, OrderType
-from apps.engine.order_values import OpenOrder, open_order
+from apps.engine.order_types import OrderReason
+from apps.engine.order_values import OpenOrder
+from apps.engine.protection import (
+    PROTECT_KIND,
+    ProtectInputs,
+    protect,
+    protect_inputs_out,
+    protect_outputs,
+)
 from apps.engine.reasons import TradingState
 from apps.engine.values import Filters
 from apps.execution import ready_sql
@@ -26,7 +31,7 @@ from apps.execution.answers import ORDER_PREFIX, content_key
 from apps.execution.booking import lots_held
 from apps.execution.controls import controls_read
 from apps.execution.lease import require_lease
-from apps.execution.matching_rows import orders_cancel
+from apps.execution.matching_rows import orders_cancel, versions
 from apps.execution.models import Execution, MatchState, Order, Position
 from apps.execution.open_orders import PROTECTIVE, order_of
 from apps.execution.order_desk import LIST_PREFIX
@@ -34,33 +39,8 @@ from apps.execution.order_rows import SIDES, state_put
 from apps.marketdata import selectors as market
 from apps.risk import fence
 
-KIND = "execution.protective"
 _STANDING = "WHERE account_id = %s AND symbol = %s AND is_open AND origin = %s"
 ACTOR = "protective"
-
-
-class Leg(NamedTuple):
-    """One protective order: its type and the price it triggers at."""
-
-    type: OrderType
-    stop_ticks: int
-
-
-def legs_of(*, quantity_e8: int, cost_e8: int, tick_e8: int) -> tuple[Leg, ...]:
-    """The stop and the take-profit of a holding around its average entry; rounded to the tick that triggers first."""
-    if quantity_e8 == 0:
-        return ()
-    side = 1 if quantity_e8 > 0 else -1
-    entry_ticks = Decimal(cost_e8) * 10**8 / abs(quantity_e8) / tick_e8
-    shares = ((OrderType.STOP_LOSS, -settings.PROTECT_STOP), (OrderType.TAKE_PROFIT, settings.PROTECT_TAKE))
-    legs = []
-    for kind, share in shares:
-        is_above = (share > 0) == (side > 0)
-        rounding = ROUND_FLOOR if is_above else ROUND_CEILING
-        ticks = int((entry_ticks * (1 + side * share)).to_integral_value(rounding))
-        if share and ticks > 0:
-            legs.append(Leg(kind, ticks))
-    return tuple(legs)
 
 
 def protective_follow(
@@ -76,15 +56,22 @@ def protective_follow(
     standing = ready_sql.found(Order, _STANDING, *params, using=using)
     if not standing and not is_protecting():
         return [], []
-    lots = lots_held(row.quantity_e8, rules.step_e8)
-    execution = _router_execution(row, using) if lots else None
-    legs = _legs(row, rules) if execution is not None and is_protecting() else ()
-    if _fits(standing, lots, legs):
+    execution = _router_execution(row, using) if lots_held(row.quantity_e8, rules.step_e8) else None
+    inputs = _inputs(row, standing, execution, rules, ts_ms=ts_ms, using=using)
+    found = protect(inputs)
+    if not found.canceled and not found.placed:
         return [], []
-    canceled = orders_cancel(standing, reason=OrderReason.CANCELED, rules={symbol: rules}, ts_ms=ts_ms, using=using)
-    placed = [] if execution is None else _place(execution, row, lots, legs, rules, ts_ms=ts_ms, using=using)
-    _record(row, canceled, placed, ts_ms=ts_ms, using=using)
-    return canceled, [order.order_id for order in placed]
+    orders_cancel(standing, reason=OrderReason.CANCELED, rules={symbol: rules}, ts_ms=ts_ms, using=using)
+    if execution is not None:
+        _orders_write(found.placed, execution, row, rules, ts_ms=ts_ms, using=using)
+    body = {
+        "symbol": symbol,
+        **protect_outputs(found),
+        "versions": versions(),
+        "inputs": protect_inputs_out(inputs),
+    }
+    audit_append(kind=PROTECT_KIND, actor=ACTOR, ts_ms=ts_ms, body=body, using=using)
+    return [order.order_id for order in found.canceled], [order.order_id for order in found.placed]
 
 
 def is_protecting() -> bool:
@@ -109,8 +96,29 @@ def protective_keep(*, ts_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[str]:
     return placed
 
 
-def _legs(row: Position, rules: Filters) -> tuple[Leg, ...]:
-    return legs_of(quantity_e8=row.quantity_e8, cost_e8=row.cost_e8, tick_e8=rules.tick_e8)
+def _inputs(
+    row: Position, standing: Iterable[Order], execution: Execution | None, rules: Filters, *, ts_ms: int, using: str
+) -> ProtectInputs:
+    """Everything the choice of legs reads; without the settings no leg is wanted."""
+    number = next_order_number(using=using)
+    ids = [ORDER_PREFIX + content_key(row.account_id, PROTECTIVE, number + leg) for leg in range(2)]
+    known = MatchState.objects.using(using).filter(symbol=row.symbol).values_list("last_trade_id", flat=True).first()
+    return ProtectInputs(
+        quantity_e8=row.quantity_e8,
+        cost_e8=row.cost_e8,
+        is_router=execution is not None and is_protecting(),
+        stop=settings.PROTECT_STOP,
+        take=settings.PROTECT_TAKE,
+        standing=tuple(order_of(order) for order in standing),
+        tick_e8=rules.tick_e8,
+        step_e8=rules.step_e8,
+        order_ids=(ids[0], ids[1]),
+        list_id=LIST_PREFIX + content_key(ids[0], "list"),
+        sequence=number,
+        placed_ms=ts_ms,
+        latency_ms=settings.ENTRY_LATENCY_MS,
+        last_trade_id=-1 if known is None else known,
+    )
 
 
 def _router_execution(row: Position, using: str) -> Execution | None:
@@ -122,43 +130,11 @@ def _router_execution(row: Position, using: str) -> Execution | None:
     return order.execution if order is not None else None
 
 
-def _fits(standing: list[Order], lots: int, legs: tuple[Leg, ...]) -> bool:
-    """Whether the open orders are these legs over all lots. One that has triggered is on its way out and may finish."""
-    orders = [order_of(row) for row in standing]
-    if any(order.is_triggered and order.side * lots < 0 and order.open_lots <= abs(lots) for order in orders):
-        return True
-    found = sorted((order.type, order.stop_ticks, -order.side * order.open_lots) for order in orders)
-    return found == sorted((leg.type, leg.stop_ticks, lots) for leg in legs)
-
-
-def _place(
-    execution: Execution, row: Position, lots: int, legs: tuple[Leg, ...], rules: Filters, *, ts_ms: int, using: str
-) -> list[Order]:
-    """New rows, armed from the moment at which they would have reached the exchange."""
-    number = next_order_number(using=using)
-    ids = [ORDER_PREFIX + content_key(row.account_id, PROTECTIVE, number + leg) for leg in range(len(legs))]
-    list_id = LIST_PREFIX + content_key(ids[0], "list") if len(legs) > 1 else ""
-    known = MatchState.objects.using(using).filter(symbol=row.symbol).values_list("last_trade_id", flat=True).first()
-    placed = []
-    for place, (leg, order_id) in enumerate(zip(legs, ids, strict=True)):
-        request = OrderRequest(
-            SELL if lots > 0 else BUY, leg.type, abs(lots) * rules.step_e8, None, leg.stop_ticks * rules.tick_e8
-        )
-        order = open_order(
-            request,
-            rules,
-            order_id=order_id,
-            sequence=number + place,
-            placed_ms=ts_ms,
-            latency_ms=settings.ENTRY_LATENCY_MS,
-            list_id=list_id,
-        )
-        last_id = -1 if known is None else known
-        order = armed(order, since_ms=order.due_ms, last_trade_id=last_id, last_ticks=0)
-        placed.append(_order_row(order, execution, row, rules, ts_ms=ts_ms))
-    for made in placed:
-        made.save(using=using, force_insert=True)
-    return placed
+def _orders_write(
+    orders: Iterable[OpenOrder], execution: Execution, row: Position, rules: Filters, *, ts_ms: int, using: str
+) -> None:
+    for order in orders:
+        _order_row(order, execution, row, rules, ts_ms=ts_ms).save(using=using, force_insert=True)
 
 
 def _order_row(order: OpenOrder, execution: Execution, row: Position, rules: Filters, *, ts_ms: int) -> Order:
@@ -189,25 +165,3 @@ def _order_row(order: OpenOrder, execution: Execution, row: Position, rules: Fil
 def _equity_at(execution: Execution) -> int:
     """Equity after the decision that the order follows from: what it fills does not raise the high-water mark."""
     return execution.orders.order_by("number").values_list("equity_after_e8", flat=True)[0]
-
-
-def _record(row: Position, canceled: list[str], placed: list[Order], *, ts_ms: int, using: str) -> None:
-    body = {
-        "symbol": row.symbol,
-        "quantityE8": str(row.quantity_e8),
-        "costE8": str(row.cost_e8),
-        "protectStop": str(settings.PROTECT_STOP),
-        "protectTake": str(settings.PROTECT_TAKE),
-        "canceled": canceled,
-        "placed": [
-            {
-                "orderId": order.order_id,
-                "type": order.type,
-                "side": order.side,
-                "quantityE8": str(order.quantity_e8),
-                "stopPriceE8": str(order.stop_price_e8),
-            }
-            for order in placed
-        ],
-    }
-    audit_append(kind=KIND, actor=ACTOR, ts_ms=ts_ms, body=body, using=using)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from apps.audit.replaying import is_decision, replay_record
-from apps.audit.selectors import audit_after, audit_verify
+from apps.audit.replaying import NotADecision, records_all, replays
+from apps.audit.selectors import audit_verify
 from apps.engine.decimals import e8_text
 from apps.execution.models import EquityPoint, Execution, Order
 from apps.execution.reconciler import book_differences
 from apps.execution.selectors import account_current, decision_totals
 from apps.strategy.selectors import views_count
 
-PAGE = 500
+PROGRESS_EVERY = 500
 Progress = Callable[[int], None]
 
 
 def desk_report(progress: Progress = lambda done: None) -> dict[str, Any]:
-    """Decisions, trades, equity against buy-and-hold; then replay of every decision, the chain, the books."""
+    """Decisions, trades, equity against buy-and-hold; then replay of every record with inputs, the chain, the books."""
     account = account_current()
     last = EquityPoint.objects.filter(account=account).order_by("-ts_ms").first()
     verified = audit_verify(from_checkpoint=False)
@@ -44,14 +44,15 @@ def desk_report(progress: Progress = lambda done: None) -> dict[str, Any]:
 
 
 def replay_all(progress: Progress) -> tuple[int, list[str]]:
-    """(decisions replayed, ids of those that came out otherwise)."""
-    replayed, differing, sequence = 0, [], 0
-    while page := audit_after(sequence, PAGE):
-        sequence = page[-1].sequence
-        for record in page:
-            if is_decision(record):
-                replayed += 1
-                if not replay_record(record).matches:
-                    differing.append(record.audit_id)
-        progress(replayed)
+    """(records replayed, ids of those that came out otherwise)."""
+    replayed, differing = 0, []
+    for result in replays(records_all()):
+        if isinstance(result, NotADecision):
+            continue
+        replayed += 1
+        if not result.matches:
+            differing.append(result.audit_id)
+        if replayed % PROGRESS_EVERY == 0:
+            progress(replayed)
+    progress(replayed)
     return replayed, differing

@@ -10,13 +10,14 @@ def facts() -> dict[str, object]:
     """One moment of the rows: the desk that was started anew may be trading already."""
     from django.db import transaction
 
-    from apps.audit.replaying import is_decision, replay_record
+    from apps.audit.replaying import is_decision, replays
     from apps.audit.selectors import audit_after
     from apps.execution.models import Execution, Order
     from apps.execution.reconciler import book_differences
 
     with transaction.atomic():
-        recorded = {record.audit_id: record for record in audit_after(0, 1_000_000) if is_decision(record)}
+        records = list(audit_after(0, 1_000_000))
+        recorded = {record.audit_id: record for record in records if is_decision(record)}
         executions = set(Execution.objects.values_list("audit_id", flat=True))
         orders = dict(Order.objects.values_list("order_id", "execution__audit_id"))
         differences = book_differences()
@@ -27,7 +28,7 @@ def facts() -> dict[str, object]:
         "executions_without_record": sorted(executions - set(recorded)),
         "records_without_execution": sorted(set(recorded) - executions),
         "orders_that_differ": sorted(map(str, set(orders.items()) ^ set(ordered.items()))),
-        "replay_differing": [key for key, record in recorded.items() if not replay_record(record).matches],
+        "replay_differing": [found.audit_id for found in replays(records) if not getattr(found, "matches", True)],
         "executions": sorted(executions),
         "orders": sorted(orders),
     }

@@ -3,7 +3,8 @@
 `make test` runs a small seeded share, `make soak` the figures the docs state. Each was seen to go red once:
 writers that take neither turn nor lock pass the caps and decide twice under one key; a kill that does not wait for
 writers returns before the last order; a key that is written after COMMIT is not found again; a desk thread that asks
-only once cannot tell what became of a COMMIT.
+only once cannot tell what became of a COMMIT; open orders that count for nothing pass the cap, and a matcher that does
+not ask for the trading state fills after a kill.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tests.support.engines import ENGINES, under_fire
 WRITERS = {"sqlite": {"processes": 8, "threads": 1}, "postgresql": {"processes": 2, "threads": 16}}
 KILLED = {"sqlite": {"processes": 16, "threads": 1}, "postgresql": {"processes": 4, "threads": 4}}
 ASKERS = {"sqlite": {"processes": 8, "threads": 8}, "postgresql": {"processes": 4, "threads": 16}}
+PLACERS = {"sqlite": {"processes": 6, "threads": 1}, "postgresql": {"processes": 2, "threads": 4}}
 SEED = 1
 
 
@@ -25,6 +27,7 @@ def small(engine: str) -> dict[str, dict[str, Any]]:
     return {
         "race": {"runs": 2, "orders": 10 if engine == "sqlite" else 5, "seed": SEED, **WRITERS[engine]},
         "kills": {"kills": 15, "seed": SEED, **KILLED[engine]},
+        "resting": {"kills": 6, "matchers": 2, "seed": SEED, **PLACERS[engine]},
         "keys": {"rounds": 2, **ASKERS[engine]},
         **({"cuts": {"rounds": 2}} if engine == "postgresql" else {}),
         "crashes": {"points": 1, "kills": 20, "seed": SEED},
@@ -51,6 +54,17 @@ def require_kills(told: dict[str, Any]) -> None:
     kills = told["kills"]
     assert (kills["late"], kills["errors"]) == (0, [])
     assert kills["refused"] > 0, "nobody traded against the kill"
+
+
+def require_resting(told: dict[str, Any]) -> None:
+    """Open orders count at full size, nothing fills once a kill has returned, and all of it really happened."""
+    resting = told["resting"]
+    assert (resting["errors"], resting["units_over"]) == ([], 0)
+    assert (resting["late"], resting["in_halt"]) == (0, 0)
+    assert resting["outcomes"]["symbol_cap"] > 0 and resting["most_open"] > 1, "nobody pressed"
+    assert resting["waiting_fills"] >= resting["kills"] and resting["outcomes"]["canceled"] > 0
+    assert resting["outcomes"]["trading_halted"] > 0, "nobody traded against the kill"
+    assert resting["left_open"] == resting["rows_open"] == 0 and resting["fills_differing"] == []
 
 
 def require_one_order_per_key(told: dict[str, Any], rounds: int) -> None:
@@ -81,6 +95,10 @@ def test_no_cap_is_passed_by_a_unit(told: dict[str, Any]) -> None:
 
 def test_no_order_commits_after_a_kill_returned(told: dict[str, Any]) -> None:
     require_kills(told)
+
+
+def test_orders_that_wait_pass_no_cap_and_fill_after_no_kill(told: dict[str, Any]) -> None:
+    require_resting(told)
 
 
 def test_sixty_four_with_one_key_make_one_order(told: dict[str, Any]) -> None:
@@ -133,6 +151,17 @@ def test_two_hundred_kills(compiled: None, engine: str) -> None:
     print(f"\n{engine}: {told}")
     require_kills(told)
     assert told["kills"]["p99_ms"] <= 250
+    require_books(told["books"])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_orders_that_wait_under_two_hundred_kills(compiled: None, engine: str) -> None:
+    asked = {"resting": {"kills": 200, "matchers": 2, "seed": 7, **PLACERS[engine]}, "books": {"replayed": 500}}
+    told = under_fire(engine, asked, 3_000)
+    print(f"\n{engine}: {told}")
+    require_resting(told)
     require_books(told["books"])
 
 

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from apps.audit.replaying import replay_record
 from apps.audit.selectors import audit_latest, audit_verify
+from apps.engine.protection import PROTECT_KIND, legs_of
+from apps.engine.record import replay
 from apps.engine.values import E8
 from apps.execution.matching import watch
 from apps.execution.models import ClosedTrade, Fill, Order, Position
-from apps.execution.protective import legs_of, protective_keep
+from apps.execution.protective import protective_keep
 from apps.execution.reconciler import book_differences
 from apps.risk import services as risk
 from apps.web.roles import Role
@@ -48,12 +51,8 @@ def test_the_legs_of_a_holding() -> None:
     """Entry 100.005 at a tick of 0.01, worked by hand; the tick that triggers first."""
 
     def of(quantity: int, stop: str, take: str) -> list[tuple[str, int]]:
-        with pytest.MonkeyPatch.context() as patch:
-            from django.conf import settings
-
-            patch.setattr(settings, "PROTECT_STOP", Decimal(stop))
-            patch.setattr(settings, "PROTECT_TAKE", Decimal(take))
-            found = legs_of(quantity_e8=quantity, cost_e8=abs(quantity) * 100_005 // 1_000, tick_e8=10**6)
+        cost = abs(quantity) * 100_005 // 1_000
+        found = legs_of(quantity_e8=quantity, cost_e8=cost, tick_e8=10**6, stop=Decimal(stop), take=Decimal(take))
         return [(leg.type, leg.stop_ticks) for leg in found]
 
     assert of(10**8, "0.01", "0.02") == [("STOP_LOSS", 9_901), ("TAKE_PROFIT", 10_200)]
@@ -72,10 +71,29 @@ def test_a_router_fill_is_followed_by_both_legs(protected: OrdersDesk) -> None:
         assert leg.stop_price_e8 is not None and abs(leg.stop_price_e8 - entry * share) < 10**6
     assert len({leg.list_id for leg in found.values()}) == 1
     (record,) = audit_latest(1, kind="execution.protective")
-    assert sorted(entry["orderId"] for entry in record.content["placed"]) == sorted(
+    assert sorted(entry["order_id"] for entry in record.content["placed"]) == sorted(
         leg.order_id for leg in found.values()
     )
     assert audit_verify().intact and book_differences() == []
+
+
+def test_their_records_replay_like_decisions(protected: OrdersDesk, settings: Any) -> None:
+    """Placed, resized by a sale, half taken back by a setting, and all of them canceled."""
+    now_ms = protected.market.view.now_ms()
+    protected.market.later(61_000)
+    protected.market.resume()
+    assert buy(protected.client, "0.01", side="SELL").status_code == 201
+    settings.PROTECT_STOP = Decimal(0)
+    protective_keep(ts_ms=now_ms)
+    settings.PROTECT_TAKE = Decimal(0)
+    protective_keep(ts_ms=now_ms)
+    records = audit_latest(10, kind="execution.protective")
+    shapes = [(len(r.content["canceled"]), len(r.content["placed"])) for r in reversed(records)]
+    assert shapes == [(0, 2), (2, 2), (2, 1), (1, 0)]
+    assert all(replay_record(record).matches for record in records)
+    whole = records[-1].content
+    whole["inputs"]["stop"] = "0.011"
+    assert [found.path for found in replay(PROTECT_KIND, whole, lambda _: b"")] == ["placed[0].stop_ticks"]
 
 
 def test_they_count_for_no_limit_and_lock_nothing_from_an_exit(protected: OrdersDesk) -> None:

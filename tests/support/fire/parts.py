@@ -6,6 +6,7 @@ from tests.support.fire.cuts import cuts
 from tests.support.fire.keys import keys
 from tests.support.fire.kills import kills
 from tests.support.fire.race import race
+from tests.support.fire.resting import resting
 
 PARTS = {
     "race": race,
@@ -14,5 +15,6 @@ PARTS = {
     "crashes": crashes,
     "unsaid": unsaid,
     "cuts": cuts,
+    "resting": resting,
     "books": books,
 }

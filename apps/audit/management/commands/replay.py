@@ -10,12 +10,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.audit.records import StoredRecord
-from apps.audit.replaying import NotADecision, ReplayResult, replay_record
-from apps.audit.selectors import audit_after, audit_get, audit_latest
+from apps.audit.replaying import NotADecision, ReplayResult, records_all, replays
+from apps.audit.selectors import audit_get, audit_latest
 from apps.engine.errors import UnknownName
 
 DIFFERENT_EXIT = 3
-PAGE_ROWS = 500
 PROGRESS_EVERY = 1000
 SHOWN_DIFFERENCES = 10
 
@@ -34,13 +33,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         replayed = skipped = 0
         different: list[ReplayResult] = []
-        for record in _records(options):
-            try:
-                result = replay_record(record)
-            except NotADecision as error:
+        for result in replays(_records(options)):
+            if isinstance(result, NotADecision):
                 skipped += 1
                 if options["id"]:
-                    self.stdout.write(str(error))
+                    self.stdout.write(str(result))
                 continue
             replayed += 1
             if not result.matches:
@@ -73,9 +70,6 @@ def _records(options: dict[str, Any]) -> Iterator[StoredRecord]:
         except UnknownName as error:
             raise CommandError(str(error)) from error
     elif options["all"]:
-        sequence = 0
-        while page := audit_after(sequence, PAGE_ROWS):
-            yield from page
-            sequence = page[-1].sequence
+        yield from records_all()
     else:
         yield from audit_latest(options["limit"])
