@@ -41,7 +41,7 @@ def performance(
     before `costs`, both in currency. Figures of what is not given are null. Returns are fractions, losses negative.
     """
     _require_rate(bars_per_year)
-    curve = _finite(equity, "equity")
+    curve = finite_array(equity, "equity")
     if curve.shape[0] == 0 or curve[0] <= 0.0:
         raise InvalidInput("equity must start above 0", field="equity")
     returns, reason = _returns(curve)
@@ -66,11 +66,11 @@ RETURN_FIGURES = ("volatility", "sharpe", "sortino", "var_95", "cvar_95", "cvar_
 def sharpe(returns: Array1d, *, bars_per_year: float) -> Statistic:
     """mean / sd (n - 1) * sqrt(bars a year)."""
     _require_rate(bars_per_year)
-    r = _finite(returns, "returns")
+    r = finite_array(returns, "returns")
     if r.shape[0] < 2:
         return Statistic(None, "fewer than 2 returns")
     mean, deviation = mean_and_deviation(r)
-    if _is_rounding(deviation, r):
+    if is_rounding(deviation, r):
         return Statistic(None, "returns do not vary")
     return Statistic(mean / deviation * math.sqrt(bars_per_year))
 
@@ -78,7 +78,7 @@ def sharpe(returns: Array1d, *, bars_per_year: float) -> Statistic:
 def volatility(returns: Array1d, *, bars_per_year: float) -> Statistic:
     """Standard deviation (n - 1) a year."""
     _require_rate(bars_per_year)
-    r = _finite(returns, "returns")
+    r = finite_array(returns, "returns")
     if r.shape[0] < 2:
         return Statistic(None, "fewer than 2 returns")
     return Statistic(mean_and_deviation(r)[1] * math.sqrt(bars_per_year))
@@ -87,25 +87,25 @@ def volatility(returns: Array1d, *, bars_per_year: float) -> Statistic:
 def sortino(returns: Array1d, *, bars_per_year: float) -> Statistic:
     """mean / sqrt(mean of min(r, 0)^2 over all returns) * sqrt(bars a year)."""
     _require_rate(bars_per_year)
-    r = _finite(returns, "returns")
+    r = finite_array(returns, "returns")
     if r.shape[0] < 2:
         return Statistic(None, "fewer than 2 returns")
     downside = math.sqrt(_mean(np.minimum(r, 0.0) ** 2))
-    if _is_rounding(downside, r):
+    if is_rounding(downside, r):
         return Statistic(None, "no return below 0")
     return Statistic(_mean(r) / downside * math.sqrt(bars_per_year))
 
 
 def max_drawdown(returns: Array1d) -> Statistic:
     """min(equity / peak - 1) of the curve that these returns make from 1; the start counts as a peak."""
-    r = _finite(returns, "returns")
+    r = finite_array(returns, "returns")
     return _drawdown(np.concatenate((np.ones(1), np.cumprod(1.0 + r))))
 
 
 def cagr(returns: Array1d, *, bars_per_year: float) -> Statistic:
     """Growth a year, compounded."""
     _require_rate(bars_per_year)
-    r = _finite(returns, "returns")
+    r = finite_array(returns, "returns")
     return _cagr(math.prod((1.0 + r).tolist()), r.shape[0], bars_per_year)
 
 
@@ -138,7 +138,7 @@ def conditional_value_at_risk(returns: Array1d, *, tail: float) -> Statistic:
 
 def hit_rate(returns: Array1d) -> Statistic:
     """Share of gains among what was not zero (bars out of the market are neither)."""
-    r = _finite(returns, "returns")
+    r = finite_array(returns, "returns")
     moved = int(np.count_nonzero(r))
     if moved == 0:
         return Statistic(None, "no gain and no loss")
@@ -148,7 +148,7 @@ def hit_rate(returns: Array1d) -> Statistic:
 def turnover(weights: Array1d, *, bars_per_year: float) -> Statistic:
     """sum |dw| / 2 a year, the entry from no position included."""
     _require_rate(bars_per_year)
-    w = _finite(weights, "weights")
+    w = finite_array(weights, "weights")
     if w.shape[0] == 0:
         return Statistic(None, "no bars")
     return Statistic(_sum(np.abs(np.diff(w, prepend=0.0))) / 2.0 * bars_per_year / w.shape[0])
@@ -156,13 +156,13 @@ def turnover(weights: Array1d, *, bars_per_year: float) -> Statistic:
 
 def exposure(weights: Array1d) -> Statistic:
     """Mean |weight| over the bars."""
-    w = _finite(weights, "weights")
+    w = finite_array(weights, "weights")
     return Statistic(_mean(np.abs(w))) if w.shape[0] else Statistic(None, "no bars")
 
 
 def time_in_market(weights: Array1d) -> Statistic:
     """Share of bars with a position."""
-    w = _finite(weights, "weights")
+    w = finite_array(weights, "weights")
     return Statistic(int(np.count_nonzero(w)) / w.shape[0]) if w.shape[0] else Statistic(None, "no bars")
 
 
@@ -246,14 +246,16 @@ def _calmar(growth: Statistic, drawdown: Statistic) -> Statistic:
 def _worst_first(returns: Array1d, tail: float) -> Array1d:
     if not 0.0 < tail < 1.0:
         raise InvalidInput(f"tail must lie between 0 and 1, not {tail}", field="tail")
-    return np.sort(_finite(returns, "returns"))
+    return np.sort(finite_array(returns, "returns"))
 
 
-def _is_rounding(deviation: float, returns: Array1d) -> bool:
+def is_rounding(deviation: float, returns: Array1d) -> bool:
+    """Whether a deviation is no more than the rounding of the returns."""
     return deviation <= max(ROUNDING, RELATIVE_ROUNDING * float(np.max(np.abs(returns))))
 
 
-def _finite(values: Array1d, field: str) -> Array1d:
+def finite_array(values: Array1d, field: str) -> Array1d:
+    """One dimension of finite floats. Raises InvalidInput naming the first that is not."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise InvalidInput(f"{field} must have one dimension, not {array.ndim}", field=field)
