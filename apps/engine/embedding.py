@@ -120,21 +120,24 @@ def embedding_bytes(model: EmbeddingModel) -> bytes:
 def embedding_from(body: bytes) -> EmbeddingModel:
     """The model behind `embedding_bytes`."""
     fields = parse_canonical(body)
-    if fields.get("schema") != SCHEMA:
-        raise InvalidInput(f"schema {fields.get('schema')} of an embedding is not {SCHEMA}", field="schema")
-    model = EmbeddingModel(
-        version=sha256_hex(body),
-        feature_version=fields["feature_version"],
-        step_bars=fields["step_bars"],
-        mean=_floats(fields["mean"]),
-        weights=_floats(fields["weights"]).reshape(N_COMPONENTS, N_INPUTS),
-        situations=_floats(fields["situations"]).reshape(-1, N_COMPONENTS),
-        times_ms=np.array(fields["times_ms"], np.int64),
-        radius=float_from(fields["radius"]),
+    missing = {"schema", *EmbeddingModel._fields} - {"version"} - set(fields)
+    if missing or fields["schema"] != SCHEMA:
+        raise InvalidInput(f"not an embedding of schema {SCHEMA}; missing: {sorted(missing)}", field="schema")
+    mean, weights, situations = (_floats(fields[name]) for name in ("mean", "weights", "situations"))
+    times_ms = np.array(fields["times_ms"], np.int64)
+    sizes = (mean.shape[0], weights.shape[0], situations.shape[0])
+    if sizes != (N_INPUTS, N_COMPONENTS * N_INPUTS, N_COMPONENTS * times_ms.shape[0]):
+        raise InvalidInput(f"an embedding's parts have lengths {sizes}", field="situations")
+    return EmbeddingModel(
+        sha256_hex(body),
+        fields["feature_version"],
+        fields["step_bars"],
+        mean,
+        weights.reshape(N_COMPONENTS, N_INPUTS),
+        situations.reshape(-1, N_COMPONENTS),
+        times_ms,
+        float_from(fields["radius"]),
     )
-    if model.mean.shape[0] != N_INPUTS or model.times_ms.shape[0] != model.situations.shape[0]:
-        raise InvalidInput("an embedding's parts differ in length", field="situations")
-    return model
 
 
 def _situations(

@@ -41,7 +41,7 @@ def sharpe_moments(returns: Array1d) -> Moments:
     mean, deviation = mean_and_deviation(r)
     if is_rounding(deviation, r):
         return Moments(float(count), 0.0, 0.0, 0.0, 0.0, "returns do not vary")
-    # In units of the population deviation, so that no power of a tiny return underflows.
+    # In units of the population deviation, so that the size of returns cancels before any power is taken.
     z = (r - mean) / (deviation * math.sqrt((count - 1) / count))
     skewness = math.fsum((z**3).tolist()) / count
     kurtosis = math.fsum((z**4).tolist()) / count
