@@ -65,35 +65,17 @@ RETURN_FIGURES = ("volatility", "sharpe", "sortino", "var_95", "cvar_95", "cvar_
 
 def sharpe(returns: Array1d, *, bars_per_year: float) -> Statistic:
     """mean / sd (n - 1) * sqrt(bars a year)."""
-    _require_rate(bars_per_year)
-    r = finite_array(returns, "returns")
-    if r.shape[0] < 2:
-        return Statistic(None, "fewer than 2 returns")
-    mean, deviation = mean_and_deviation(r)
-    if is_rounding(deviation, r):
-        return Statistic(None, "returns do not vary")
-    return Statistic(mean / deviation * math.sqrt(bars_per_year))
+    return _ratios(returns, bars_per_year)["sharpe"]
 
 
 def volatility(returns: Array1d, *, bars_per_year: float) -> Statistic:
     """Standard deviation (n - 1) a year."""
-    _require_rate(bars_per_year)
-    r = finite_array(returns, "returns")
-    if r.shape[0] < 2:
-        return Statistic(None, "fewer than 2 returns")
-    return Statistic(mean_and_deviation(r)[1] * math.sqrt(bars_per_year))
+    return _ratios(returns, bars_per_year)["volatility"]
 
 
 def sortino(returns: Array1d, *, bars_per_year: float) -> Statistic:
     """mean / sqrt(mean of min(r, 0)^2 over all returns) * sqrt(bars a year)."""
-    _require_rate(bars_per_year)
-    r = finite_array(returns, "returns")
-    if r.shape[0] < 2:
-        return Statistic(None, "fewer than 2 returns")
-    downside = math.sqrt(_mean(np.minimum(r, 0.0) ** 2))
-    if is_rounding(downside, r):
-        return Statistic(None, "no return below 0")
-    return Statistic(_mean(r) / downside * math.sqrt(bars_per_year))
+    return _ratios(returns, bars_per_year)["sortino"]
 
 
 def max_drawdown(returns: Array1d) -> Statistic:
@@ -116,24 +98,12 @@ def calmar(returns: Array1d, *, bars_per_year: float) -> Statistic:
 
 def value_at_risk(returns: Array1d, *, tail: float) -> Statistic:
     """The ceil(tail n)-th worst return."""
-    worst = _worst_first(returns, tail)
-    if worst.shape[0] == 0:
-        return Statistic(None, "no returns")
-    # 0.07 * 100 is a little above 7: what is whole but for rounding counts as whole.
-    return Statistic(float(worst[max(math.ceil(tail * worst.shape[0] - 1e-9), 1) - 1]))
+    return _tail_edge(np.sort(finite_array(returns, "returns")), tail)
 
 
 def conditional_value_at_risk(returns: Array1d, *, tail: float) -> Statistic:
     """Mean of the worst `tail` share of returns, a return at its edge counted in part (Rockafellar-Uryasev)."""
-    worst = _worst_first(returns, tail)
-    if worst.shape[0] == 0:
-        return Statistic(None, "no returns")
-    size = tail * worst.shape[0]
-    whole = min(math.floor(size + 1e-9), worst.shape[0])
-    parts = worst[:whole].tolist()
-    if whole < worst.shape[0]:
-        parts.append(max(size - whole, 0.0) * float(worst[whole]))
-    return Statistic(math.fsum(parts) / size)
+    return _tail_mean(np.sort(finite_array(returns, "returns")), tail)
 
 
 def hit_rate(returns: Array1d) -> Statistic:
@@ -180,19 +150,60 @@ def cost_share(gross_pnl: float | None, costs: float | None) -> Statistic:
 def mean_and_deviation(values: Array1d) -> tuple[float, float]:
     """Mean and standard deviation (n - 1) of at least two values."""
     mean = _mean(values)
-    return mean, math.sqrt(_sum((values - mean) ** 2) / (values.shape[0] - 1))
+    off = values - mean
+    return mean, math.sqrt(_sum(off * off) / (values.shape[0] - 1))
 
 
 def _risk(returns: Array1d, bars_per_year: float) -> dict[str, Statistic]:
+    worst_first = np.sort(returns)
     return {
-        "volatility": volatility(returns, bars_per_year=bars_per_year),
-        "sharpe": sharpe(returns, bars_per_year=bars_per_year),
-        "sortino": sortino(returns, bars_per_year=bars_per_year),
-        "var_95": value_at_risk(returns, tail=0.05),
-        "cvar_95": conditional_value_at_risk(returns, tail=0.05),
-        "cvar_90": conditional_value_at_risk(returns, tail=0.10),
+        **_ratios(returns, bars_per_year),
+        "var_95": _tail_edge(worst_first, 0.05),
+        "cvar_95": _tail_mean(worst_first, 0.05),
+        "cvar_90": _tail_mean(worst_first, 0.10),
         "hit_rate": hit_rate(returns),
     }
+
+
+def _ratios(returns: Array1d, bars_per_year: float) -> dict[str, Statistic]:
+    _require_rate(bars_per_year)
+    r = finite_array(returns, "returns")
+    if r.shape[0] < 2:
+        return dict.fromkeys(("volatility", "sharpe", "sortino"), Statistic(None, "fewer than 2 returns"))
+    root, largest = math.sqrt(bars_per_year), float(np.max(np.abs(r)))
+    mean, deviation = mean_and_deviation(r)
+    losses = np.minimum(r, 0.0)
+    downside = math.sqrt(_sum(losses * losses) / r.shape[0])
+    found = {"volatility": Statistic(deviation * root)}
+    found["sharpe"] = Statistic(None, "returns do not vary")
+    if not is_rounding(deviation, largest):
+        found["sharpe"] = Statistic(mean / deviation * root)
+    found["sortino"] = Statistic(None, "no return below 0")
+    if not is_rounding(downside, largest):
+        found["sortino"] = Statistic(mean / downside * root)
+    return found
+
+
+def _tail_edge(worst_first: Array1d, tail: float) -> Statistic:
+    _require_tail(tail)
+    n = worst_first.shape[0]
+    if n == 0:
+        return Statistic(None, "no returns")
+    # 0.07 * 100 is a little above 7: what is whole but for rounding counts as whole.
+    return Statistic(float(worst_first[max(math.ceil(tail * n - 1e-9), 1) - 1]))
+
+
+def _tail_mean(worst_first: Array1d, tail: float) -> Statistic:
+    _require_tail(tail)
+    n = worst_first.shape[0]
+    if n == 0:
+        return Statistic(None, "no returns")
+    size = tail * n
+    whole = math.floor(size + 1e-9)
+    parts = worst_first[:whole].tolist()
+    if whole < n:
+        parts.append(max(size - whole, 0.0) * float(worst_first[whole]))
+    return Statistic(math.fsum(parts) / size)
 
 
 def _positions(weights: Array1d | None, bars: int, bars_per_year: float) -> dict[str, Statistic]:
@@ -243,15 +254,9 @@ def _calmar(growth: Statistic, drawdown: Statistic) -> Statistic:
     return Statistic(growth.value / abs(drawdown.value))
 
 
-def _worst_first(returns: Array1d, tail: float) -> Array1d:
-    if not 0.0 < tail < 1.0:
-        raise InvalidInput(f"tail must lie between 0 and 1, not {tail}", field="tail")
-    return np.sort(finite_array(returns, "returns"))
-
-
-def is_rounding(deviation: float, returns: Array1d) -> bool:
-    """Whether a deviation is no more than the rounding of the returns."""
-    return deviation <= max(ROUNDING, RELATIVE_ROUNDING * float(np.max(np.abs(returns))))
+def is_rounding(deviation: float, largest: float) -> bool:
+    """Whether a deviation is no more than the rounding of returns, the largest of which is given."""
+    return deviation <= max(ROUNDING, RELATIVE_ROUNDING * largest)
 
 
 def finite_array(values: Array1d, field: str) -> Array1d:
@@ -268,6 +273,11 @@ def finite_array(values: Array1d, field: str) -> Array1d:
 def _require_rate(bars_per_year: float) -> None:
     if not (math.isfinite(bars_per_year) and bars_per_year > 0.0):
         raise InvalidInput(f"bars_per_year must be finite and above 0, not {bars_per_year}", field="bars_per_year")
+
+
+def _require_tail(tail: float) -> None:
+    if not 0.0 < tail < 1.0:
+        raise InvalidInput(f"tail must lie between 0 and 1, not {tail}", field="tail")
 
 
 def _sum(values: Array1d) -> float:

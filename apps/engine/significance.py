@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from apps.engine.errors import InvalidInput
 from apps.engine.metrics import Statistic, finite_array, is_rounding, mean_and_deviation
 from apps.engine.values import Array1d
@@ -39,12 +41,13 @@ def sharpe_moments(returns: Array1d) -> Moments:
     if count < 3:
         return Moments(float(count), 0.0, 0.0, 0.0, 0.0, "fewer than 3 returns")
     mean, deviation = mean_and_deviation(r)
-    if is_rounding(deviation, r):
+    if is_rounding(deviation, float(np.max(np.abs(r)))):
         return Moments(float(count), 0.0, 0.0, 0.0, 0.0, "returns do not vary")
     # In units of the population deviation, so that the size of returns cancels before any power is taken.
     z = (r - mean) / (deviation * math.sqrt((count - 1) / count))
-    skewness = math.fsum((z**3).tolist()) / count
-    kurtosis = math.fsum((z**4).tolist()) / count
+    square = z * z
+    skewness = math.fsum((square * z).tolist()) / count
+    kurtosis = math.fsum((square * square).tolist()) / count
     rho = math.fsum((z[1:] * z[:-1]).tolist()) / count
     effective = count * (1.0 - rho) / (1.0 + rho) if rho > 0.0 else float(count)
     return Moments(effective, mean / deviation, skewness, kurtosis, rho)
