@@ -132,6 +132,14 @@ def test_the_border_of_the_tolerance_does_not_alert() -> None:
         assert coverage(f, i).is_alert == is_alert
 
 
+def test_an_outcome_on_the_border_is_covered() -> None:
+    f, i = conformal_state(rate=0.0)
+    for _ in range(20):
+        conformal_update_nb(f, i, 0.0, 2.0)
+    assert conformal_update_nb(f, i, 5.0, 7.0) == COVERED
+    assert conformal_update_nb(f, i, 5.0, math.nextafter(7.0, 8.0)) == MISSED
+
+
 def test_coverage_is_that_of_the_last_judged() -> None:
     errors = np.random.default_rng(3).standard_normal(900)
     widths, verdicts, state = run(errors, judged=200)
