@@ -1,8 +1,8 @@
 """What would one policy have earned alone on one symbol? Next-open fills and fees, in one compiled pass.
 
 A signal is made at a bar's close and filled at the next bar's open, so the last signal is never filled. A signal in
-(0, 1] is the share of `unit` (or, all in, of equity) to hold; one below 0 holds nothing, for nobody lends here. An order
-is sent when the wanted share changes; it never spends more cash than there is.
+(0, 1] is the share of `unit` (or, all in, of equity) to hold; one below 0 holds nothing, for nobody lends here. An
+order is sent when the wanted share changes; it never spends more cash than there is.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ FEE, CASH, UNIT = 0, 1, 2
 T_CASH, T_QUANTITY, T_FEES, T_DRAWDOWN, T_ORDERS, T_FAULT = 0, 1, 2, 3, 4, 5
 TOTALS = 6
 FAULT_BAR, FAULT_SIGNAL = 1.0, 2.0
+NO_MARKET = "prices must be above 0, volume at least 0, and all finite"
 
 _F8 = types.float64
 _COLUMN = types.Array(_F8, 1, "C")
 _INDEX = types.Array(types.int64, 1, "C")
 _SIGNATURE = types.int64(types.FunctionType(UPDATE_SIGNATURE), *(_COLUMN,) * 9, _INDEX, *(_COLUMN,) * 4)
-_TRADE_SIGNATURE = types.UniTuple(_F8, 2)(_F8, _F8, _F8, _F8, _F8, _F8)
 
 
 class Orders(NamedTuple):
@@ -66,10 +66,8 @@ class SingleResult:
         return float(self.equity[-1])
 
 
-@njit(_TRADE_SIGNATURE, cache=True, error_model="numpy", nogil=True)
-def trade_nb(
-    share: float, unit: float, fee: float, cash: float, quantity: float, price: float
-) -> tuple[float, float]:
+@njit(cache=True, error_model="numpy", nogil=True)
+def trade_nb(share: float, unit: float, fee: float, cash: float, quantity: float, price: float) -> tuple[float, float]:
     """Quantity and fee of the order that brings the holding to `share`, of the unit or (unit 0) of equity.
 
     All in, the share holds of the equity that is left once the fee is paid.
@@ -159,7 +157,7 @@ def single_run(
     raise_fault(policy, fault, totals)
     sent = int(totals[T_ORDERS])
     # Copies, so that a result does not keep alive the room for an order on every bar.
-    orders = Orders(*(column[:sent].copy() for column in (bar, quantity, price, fee)))
+    orders = Orders(bar[:sent].copy(), quantity[:sent].copy(), price[:sent].copy(), fee[:sent].copy())
     cash_left, quantity_left, fees, drawdown = (float(total) for total in totals[:T_ORDERS])
     return SingleResult(equity, orders, cash_left, quantity_left, fees, drawdown)
 
@@ -203,5 +201,15 @@ def raise_fault(policy: Policy, bar: int, totals: Array1d) -> None:
     if bar < 0:
         return
     if totals[T_FAULT] == FAULT_BAR:
-        raise DataError(f"bar {bar}: prices must be above 0, volume at least 0, and all finite")
+        raise DataError(f"bar {bar}: {NO_MARKET}")
     raise InvalidInput(f"{policy.policy_id}: the signal of bar {bar} is not a number from -1 to 1", field="policy")
+
+
+def require_market(columns: Columns) -> None:
+    """Raise DataError at the first bar that `single_nb` would refuse."""
+    *prices, volume = columns
+    is_market = (volume >= 0.0) & (volume < math.inf)
+    for price in prices:
+        is_market &= (price > 0.0) & (price < math.inf)
+    if not is_market.all():
+        raise DataError(f"bar {int(np.argmin(is_market))}: {NO_MARKET}")
