@@ -7,12 +7,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import backtesting  # noqa: E402 - the path comes first
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
+import backtesting
+import numpy as np
+import pandas as pd
 
-from bench.peers.timing import answer  # noqa: E402
-from bench.peers.workload import CASH_CENTS, FAST, FEE_BPS, SLOW, Workload  # noqa: E402
+from bench.peers.timing import answer
+from bench.peers.workload import CASH_CENTS, FAST, FEE_BPS, SLOW, Workload
 
 # Its progress bar would only cost time.
 backtesting.backtesting._tqdm = lambda bars, **_: bars

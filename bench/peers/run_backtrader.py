@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import backtrader as bt  # noqa: E402 - the path comes first
+import backtrader as bt
 
-from bench.peers.timing import answer  # noqa: E402
-from bench.peers.workload import CASH_CENTS, FAST, FEE_BPS, SLOW, Workload  # noqa: E402
+from bench.peers.timing import answer
+from bench.peers.workload import CASH_CENTS, FAST, FEE_BPS, SLOW, Workload
 
-START = bt.date2num(datetime(2024, 1, 1, tzinfo=timezone.utc))
+START = bt.date2num(datetime(2024, 1, 1, tzinfo=UTC))
 DAY_MINUTES = 1_440
 
 

@@ -1,4 +1,4 @@
-"""nautilus_trader, low-level engine, log and risk checks bypassed; on bars it fills at the close that gave the signal."""
+"""nautilus_trader, low-level engine, log and risk checks bypassed; on bars it fills at the close of the signal."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import nautilus_trader  # noqa: E402 - the path comes first
-import pandas as pd  # noqa: E402
-from nautilus_trader.backtest.engine import BacktestEngine  # noqa: E402
-from nautilus_trader.config import BacktestEngineConfig, LoggingConfig, RiskEngineConfig  # noqa: E402
-from nautilus_trader.indicators import SimpleMovingAverage  # noqa: E402
-from nautilus_trader.model.currencies import BTC, USDT  # noqa: E402
-from nautilus_trader.model.data import Bar, BarType  # noqa: E402
-from nautilus_trader.model.enums import AccountType, OmsType, OrderSide  # noqa: E402
-from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue  # noqa: E402
-from nautilus_trader.model.instruments import CurrencyPair  # noqa: E402
-from nautilus_trader.model.objects import Money, Price, Quantity  # noqa: E402
-from nautilus_trader.persistence.wranglers import BarDataWrangler  # noqa: E402
-from nautilus_trader.trading.strategy import Strategy  # noqa: E402
+import nautilus_trader
+import pandas as pd
+from nautilus_trader.backtest.engine import BacktestEngine
+from nautilus_trader.config import BacktestEngineConfig, LoggingConfig, RiskEngineConfig
+from nautilus_trader.indicators import SimpleMovingAverage
+from nautilus_trader.model.currencies import BTC, USDT
+from nautilus_trader.model.data import Bar, BarType
+from nautilus_trader.model.enums import AccountType, OmsType, OrderSide
+from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
+from nautilus_trader.model.instruments import CurrencyPair
+from nautilus_trader.model.objects import Money, Price, Quantity
+from nautilus_trader.persistence.wranglers import BarDataWrangler
+from nautilus_trader.trading.strategy import Strategy
 
-from bench.peers.timing import answer  # noqa: E402
-from bench.peers.workload import CASH_CENTS, CENTS, FAST, FEE_BPS, SLOW, Workload  # noqa: E402
+from bench.peers.timing import answer
+from bench.peers.workload import CASH_CENTS, CENTS, FAST, FEE_BPS, SLOW, Workload
 
 VENUE = Venue("SIM")
 FEE = Decimal(FEE_BPS) / 10_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tradedesk.env import prepare_process  # noqa: E402 - the path comes first
+from tradedesk.env import prepare_process
 
 prepare_process()
 

@@ -1,4 +1,4 @@
-"""vectorbt with its Rust engine, by the faster of its two doors; asked for the final equity alone, it makes no curve."""
+"""vectorbt with its Rust engine, by either of its doors; asked for the final equity alone, it makes no curve."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np  # noqa: E402 - the path comes first
-import vectorbt as vbt  # noqa: E402
+import numpy as np
+import vectorbt as vbt
 
-from bench.peers.timing import answer  # noqa: E402
-from bench.peers.workload import CASH_CENTS, FAST, FEE_BPS, SLOW, SWEEP_PAIRS, Workload  # noqa: E402
+from bench.peers.timing import answer
+from bench.peers.workload import CASH_CENTS, FAST, FEE_BPS, SLOW, SWEEP_PAIRS, Workload
 
 vbt.settings["engine"] = "rust"
 CHUNK = 100
