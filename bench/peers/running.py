@@ -37,6 +37,7 @@ class Answer:
     orders: int
     max_rss_mb: float
     process_s: float
+    process_cpu_s: float
 
     def to_json(self) -> dict[str, Any]:
         return self.__dict__ | {"seconds": list(self.seconds), "cpu_seconds": list(self.cpu_seconds)}
@@ -61,8 +62,6 @@ def bars_file(n: int) -> Path:
 
 def environment(name: str) -> Path:
     """The interpreter of a peer's throw-away environment, built if need be. Raises Absent with a reason."""
-    if name == OURS:
-        return Path(sys.executable)
     requirements = ROOT / "bench" / f"requirements-{name}.txt"
     key = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = var_folder() / f"{name}-{key}"
@@ -115,4 +114,5 @@ def ask(name: str, task: str, n: int, *, runs: int = 1, timeout_s: float = RUN_T
         said["orders"],
         said["max_rss_mb"],
         process_s,
+        said["process_cpu_s"],
     )
