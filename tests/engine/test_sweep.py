@@ -103,13 +103,14 @@ def test_the_example_is_a_fold_without_scale_or_foresight() -> None:
 
 def test_the_example_forgets_its_rounding() -> None:
     """After a huge price has left the window, only sums added anew are the sums of what is in it."""
-    close = np.full(500, 0.125)
-    close[100] = 1e17
-    close[450:] = 0.25
+    close = np.full(500, 0.625)
+    # Doubles of this size are whole numbers: sums that only slide would keep 7 of 6.25 and 32 of 31.25, a cross.
+    close[100] = 3 * 2.0**51
     out = signals((close,) * 5)
-    # A sum that only slides has lost every 0.125 for good; here the price is flat, then steps up.
-    assert not out[200:450].any()
-    assert out[450] == 1.0
+    assert out[100:110].all()
+    assert not out[200:].any()
+    close[450:] = 1.25
+    assert signals((close,) * 5)[450] == 1.0
 
 
 def test_an_example_joins_no_desk_that_did_not_ask() -> None:
