@@ -103,8 +103,8 @@ def test_the_example_is_a_fold_without_scale_or_foresight() -> None:
 
 def test_the_example_forgets_its_rounding() -> None:
     """After a huge price has left the window, only sums added anew are the sums of what is in it."""
-    close = np.full(500, 0.625)
-    # Doubles of this size are whole numbers: sums that only slide would keep 7 of 6.25 and 32 of 31.25, a cross.
+    close = np.full(500, 0.6875)
+    # Doubles of this size are whole numbers: sums that only slide would keep 7 of 6.875 and 34 of 34.375, a cross.
     close[100] = 3 * 2.0**51
     out = signals((close,) * 5)
     assert out[100:110].all()
