@@ -104,15 +104,10 @@ def ask(name: str, task: str, n: int, *, runs: int = 1, timeout_s: float = RUN_T
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise Absent(f"{name} failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
-    said = json.loads(done.stdout.splitlines()[-1])
-    return Answer(
-        said["engine"],
-        said["version"],
-        tuple(said["seconds"]),
-        tuple(said["cpu_seconds"]),
-        said["end_equity"],
-        said["orders"],
-        said["max_rss_mb"],
-        process_s,
-        said["process_cpu_s"],
-    )
+    return _answer(json.loads(done.stdout.splitlines()[-1]), process_s)
+
+
+def _answer(said: dict[str, Any], process_s: float) -> Answer:
+    named = ("engine", "version", "end_equity", "orders", "max_rss_mb", "process_cpu_s")
+    times = {name: tuple(said[name]) for name in ("seconds", "cpu_seconds")}
+    return Answer(**{name: said[name] for name in named}, **times, process_s=process_s)
