@@ -148,6 +148,17 @@ def test_an_environment_that_cannot_be_built_is_absent(
     assert not list((tmp_path / "var/peers").glob("*/ready"))
 
 
+def test_the_project_itself_is_never_absent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def offline(name: str) -> Path:
+        raise Absent(f"{name} could not be set up: offline")
+
+    monkeypatch.setattr(running, "environment", offline)
+    assert running.ask(running.OURS, "single", 200).version.startswith("numba ")
+    assert "tradedesk could not be set up: offline; running in" in capsys.readouterr().err
+    with pytest.raises(Absent):
+        running.ask("vectorbt", "single", 200)
+
+
 def test_a_section_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- a: written by the bench -->\nold\n<!-- a: end -->\nafter\n")
