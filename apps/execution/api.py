@@ -26,7 +26,7 @@ from apps.execution.dry_run import router_snapshot
 from apps.execution.lifecycle import tradable_symbol
 from apps.execution.order_api import SIDES, placed_document, read_order
 from apps.execution.order_cancel import order_cancel
-from apps.execution.order_documents import market_order_document
+from apps.execution.order_documents import market_order_document, order_document
 from apps.execution.order_story import order_story
 from apps.execution.requests import Answer, DecisionRequest, Idempotency
 from apps.marketdata.market import market_view
@@ -65,7 +65,7 @@ def idempotency_of(request: Request, scope: str, body: Any) -> Idempotency | Non
 
 def answer_response(answer: Answer) -> Response:
     """The stored answer as it is."""
-    return Response(DataMap(orjson.loads(answer.body)), status=answer.status, headers=repeat_headers(answer))
+    return Response(DataMap(answer.record), status=answer.status, headers=repeat_headers(answer))
 
 
 def repeat_headers(*answers: Answer) -> dict[str, str]:
@@ -159,7 +159,7 @@ class PaperOrderView(DecisionView):
 
 def order_response(answer: Answer) -> Response:
     """201 with the order and its fills, or the refusal as a problem."""
-    record = orjson.loads(answer.body)
+    record = answer.record
     if record["blocked"]:
         return problem_response(
             422,
@@ -173,10 +173,18 @@ def order_response(answer: Answer) -> Response:
             audit_id=record["auditId"],
         )
     document = placed_document(record) or {
-        **market_order_document(record["orderId"], record["auditId"], using=DEFAULT_DB_ALIAS),
+        **_market_order(answer),
         "position": DataMap(record["position"]),
     }
     return Response(document, status=201, headers=repeat_headers(answer))
+
+
+def _market_order(answer: Answer) -> dict[str, Any]:
+    """The order of an answer: from the rows it has just left, or as they are stored."""
+    order_id, audit_id = answer.record["orderId"], answer.record["auditId"]
+    if answer.fills:
+        return order_document(answer.fills[0].order, audit_id=audit_id, fills=answer.fills)
+    return market_order_document(order_id, audit_id, using=DEFAULT_DB_ALIAS)
 
 
 class FlattenView(ExecutionView):
@@ -192,7 +200,7 @@ class FlattenView(ExecutionView):
         names = [tradable_symbol(body["symbol"])] if body["symbol"] else _held_or_answered(request, body)
         decisions = [self._decision(request, body, symbol) for symbol in names]
         answers = [self.take(decision) for decision in decisions]
-        records = [DataMap(orjson.loads(answer.body)) for answer in answers]
+        records = [DataMap(answer.record) for answer in answers]
         return Response({"executions": records}, headers=repeat_headers(*answers))
 
     def _decision(self, request: Request, body: dict[str, Any], symbol: str) -> DecisionRequest:
