@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -85,14 +84,7 @@ def own_name(name: str | None) -> str:
 
 
 class ExecutionView(APIView):
-    """Base of the views that trade: one decision, brought to the desk thread."""
-
-    def take(self, decision: DecisionRequest) -> Answer:
-        if decision.idempotency is not None:
-            stored = services.answer_of_key(decision.idempotency)
-            if stored is not None:
-                return stored
-        return desk.take(decision)
+    """Base of the views that trade."""
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, services.KeyReused):
@@ -102,19 +94,7 @@ class ExecutionView(APIView):
 
 
 class DecisionView(ExecutionView, AsyncAPIView):
-    """The same without a thread of its own: what asks the database does so on the desk thread."""
-
-    async def take_and_tell(self, decision: DecisionRequest, tell: Callable[[Answer], Response]) -> Response:
-        if decision.idempotency is not None:
-            stored = await desk_thread().run_async(partial(_stored, decision.idempotency, tell))
-            if stored is not None:
-                return stored
-        return await desk.take_async(decision, tell)
-
-
-def _stored(idempotency: Idempotency, tell: Callable[[Answer], Response]) -> Response | None:
-    answer = services.answer_of_key(idempotency)
-    return tell(answer) if answer is not None else None
+    """One decision without a thread of its own: what asks the database does so on the desk thread."""
 
 
 class PlanAndExecuteView(DecisionView):
@@ -131,7 +111,7 @@ class PlanAndExecuteView(DecisionView):
             request_id=request_ids.current(),
             idempotency=idempotency_of(request, "plan-and-execute", body),
         )
-        return await self.take_and_tell(decision, answer_response)
+        return await desk.take_async(decision, answer_response)
 
 
 class PaperOrderView(DecisionView):
@@ -154,7 +134,7 @@ class PaperOrderView(DecisionView):
             request_id=request_ids.current(),
             idempotency=idempotency_of(request, "paper-order", body),
         )
-        return await self.take_and_tell(decision, order_response)
+        return await desk.take_async(decision, order_response)
 
 
 def order_response(answer: Answer) -> Response:
@@ -199,7 +179,7 @@ class FlattenView(ExecutionView):
         )
         names = [tradable_symbol(body["symbol"])] if body["symbol"] else _held_or_answered(request, body)
         decisions = [self._decision(request, body, symbol) for symbol in names]
-        answers = [self.take(decision) for decision in decisions]
+        answers = [desk.take(decision) for decision in decisions]
         records = [DataMap(answer.record) for answer in answers]
         return Response({"executions": records}, headers=repeat_headers(*answers))
 
