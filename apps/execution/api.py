@@ -34,7 +34,7 @@ from apps.web import request_ids
 from apps.web.actors import actor_of
 from apps.web.async_views import AsyncAPIView
 from apps.web.bodies import Field, read_body
-from apps.web.casing import DataMap
+from apps.web.casing import DataMap, WireMap
 from apps.web.problems import problem_response
 from apps.web.queries import Param, read_query
 
@@ -64,7 +64,7 @@ def idempotency_of(request: Request, scope: str, body: Any) -> Idempotency | Non
 
 def answer_response(answer: Answer) -> Response:
     """The stored answer as it is."""
-    return Response(DataMap(answer.record), status=answer.status, headers=repeat_headers(answer))
+    return Response(WireMap(answer.record, answer.body), status=answer.status, headers=repeat_headers(answer))
 
 
 def repeat_headers(*answers: Answer) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -53,7 +54,7 @@ class MethodAllowList(Edge):
     """Stands before django-prometheus, which would turn every method that is tried on a route into new series."""
 
     def before(self, request: HttpRequest) -> HttpResponseBase | None:
-        served = _methods_of_route(request.path_info)
+        served = _methods_of_route(request.path_info, settings.ROOT_URLCONF)
         if request.method in served:
             return None
         headers = {
@@ -67,10 +68,11 @@ class MethodAllowList(Edge):
         return response
 
 
-def _methods_of_route(path: str) -> Collection[str]:
+@lru_cache(maxsize=1024)
+def _methods_of_route(path: str, urlconf: str) -> Collection[str]:
     """What the role table lists for the route; every usual method where it lists nothing or there is no route."""
     try:
-        match = resolve(path)
+        match = resolve(path, urlconf)
     except Resolver404:
         return ALLOWED_METHODS
     row = {} if match.namespaces else ROLE_TABLE.get(match.url_name or "", {})
