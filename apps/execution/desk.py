@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
@@ -60,12 +60,15 @@ def commit(prepared: Prepared, arrival: Book | None) -> Answer:
 def take(request: DecisionRequest) -> Answer:
     """One decision from request to committed answer; the caller's thread waits."""
     steps = _steps(request, _as_it_is)
-    step = next(steps)
+    step, desk = next(steps), desk_thread()
     try:
         while True:
+            if isinstance(step, Prepared):
+                step = steps.send(wait_for_arrival(step))
+                continue
             with _told_when_lost():
-                result = desk_thread().run(step.call, is_repeatable=step.is_repeatable)
-            step = steps.send((result, wait_for_arrival(result) if isinstance(result, Prepared) else None))
+                result = desk.run(step, is_repeatable=request.is_repeatable)
+            step = steps.send(result)
     except StopIteration as end:
         answer: Answer = end.value
         return answer
@@ -74,39 +77,35 @@ def take(request: DecisionRequest) -> Answer:
 async def take_async(request: DecisionRequest, tell: Callable[[Answer], T]) -> T:
     """The same for a coroutine; `tell` makes of the answer what the caller wants, on the desk thread."""
     steps = _steps(request, tell)
-    step = next(steps)
+    step, desk = next(steps), desk_thread()
     try:
         while True:
+            if isinstance(step, Prepared):
+                step = steps.send(await market_view().wait_book_async(request.symbol, due_ms(step), MAX_WAIT_S))
+                continue
             with _told_when_lost():
-                result = await desk_thread().run_async(step.call, is_repeatable=step.is_repeatable)
-            arrival = None
-            if isinstance(result, Prepared):
-                arrival = await market_view().wait_book_async(request.symbol, due_ms(result), MAX_WAIT_S)
-            step = steps.send((result, arrival))
+                result = await desk.run_async(step, is_repeatable=request.is_repeatable)
+            step = steps.send(result)
     except StopIteration as end:
         told: T = end.value
         return told
 
 
-class _Step(NamedTuple):
-    """What the desk thread is to do next."""
+def _steps(request: DecisionRequest, tell: Callable[[Answer], T]) -> Generator[Prepared | Callable[[], Any], Any, T]:
+    """The way of every request: jobs for the desk thread, and between them what waits for its book; each is sent back
+    what came of it. How to wait is the caller's affair.
 
-    call: Callable[[], Any]
-    is_repeatable: bool
-
-
-def _steps(request: DecisionRequest, tell: Callable[[Answer], T]) -> Generator[_Step, Any, T]:
-    """The way of every request: one job, or two with the wait for a book between them. How to wait is the caller's.
-
-    Each step is sent back (its result, the book that came). Reading the key and the view is a job of the desk thread
-    too: the thread of a request would open a connection for them alone.
+    Reading key and view is a job too: the thread of a request would open a connection for them alone.
     """
     # A person's order leaves now, however long the queue. The router's waits for its view: none may be newer than it.
     asked = None if request.source == SOURCE_ROUTER else prepare(request)
-    result, arrival = yield _Step(partial(_begin, request, asked, tell), request.is_repeatable)
-    if isinstance(result, Prepared):
-        result, _ = yield _Step(partial(_decide_and_tell, result, arrival, tell), request.is_repeatable)
-    answer, told = result
+    outcome: Any = asked
+    if asked is None or request.idempotency is not None:
+        outcome = yield partial(_begin, request, asked, tell)
+    if isinstance(outcome, Prepared):
+        arrival = outcome.seen if _is_there(outcome) else (yield outcome)
+        outcome = yield partial(_decide_and_tell, outcome, arrival, tell)
+    answer, told = outcome
     _broadcast(answer)
     return told  # type: ignore[no-any-return]  # what `tell` gave
 
@@ -119,9 +118,12 @@ def _begin(
     if stored is not None:
         return stored, tell(stored)
     prepared = asked or prepare(request)
-    if prepared.seen is None or prepared.seen.ts_ms < due_ms(prepared):
-        return prepared
-    return _decide_and_tell(prepared, prepared.seen, tell)
+    return _decide_and_tell(prepared, prepared.seen, tell) if _is_there(prepared) else prepared
+
+
+def _is_there(prepared: Prepared) -> bool:
+    """Whether the book that was seen is the one that the order meets."""
+    return prepared.seen is not None and prepared.seen.ts_ms >= due_ms(prepared)
 
 
 def _decide_and_tell(prepared: Prepared, arrival: Book | None, tell: Callable[[Answer], T]) -> tuple[Answer, T]:
