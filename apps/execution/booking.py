@@ -32,4 +32,4 @@ def trip_settle(
     row.trip_cash_e8, row.trip_entry_e8, row.trip_exit_ms = (int(value) for value in trip)
     if profit != OPEN:
         given = {"account": row.account, "symbol": row.symbol, "profit_bps": profit, "is_stop": is_stop, "ts_ms": ts_ms}
-        ready_sql.insert(ClosedTrade(**given), using=using)
+        ready_sql.insert(ready_sql.make(ClosedTrade, **given), using=using)

@@ -115,7 +115,8 @@ def _execution(
 ) -> Execution:
     """The row of a decision, whatever it came to."""
     ints = decision.ints
-    return Execution(
+    return ready_sql.make(
+        Execution,
         execution_id=execution_id,
         account=state.account,
         symbol=prepared.request.symbol,
@@ -136,7 +137,8 @@ def _keep_answer(request: DecisionRequest, answer: Answer, ts_ms: int, using: st
     """The bytes that the caller's key will always get, where the caller gave one."""
     if request.idempotency is None:
         return
-    kept = IdempotencyKey(
+    kept = ready_sql.make(
+        IdempotencyKey,
         scope=request.idempotency.scope,
         key=request.idempotency.key,
         fingerprint=request.idempotency.fingerprint,

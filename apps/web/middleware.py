@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404
 
 from apps.web import request_ids
 from apps.web.problems import problem_response
 from apps.web.roles import ROLE_TABLE
+from apps.web.routes import match_of
 
 ALLOWED_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -54,7 +54,7 @@ class MethodAllowList(Edge):
     """Stands before django-prometheus, which would turn every method that is tried on a route into new series."""
 
     def before(self, request: HttpRequest) -> HttpResponseBase | None:
-        served = _methods_of_route(request.path_info, settings.ROOT_URLCONF)
+        served = _methods_of_route(request.path_info)
         if request.method in served:
             return None
         headers = {
@@ -68,11 +68,10 @@ class MethodAllowList(Edge):
         return response
 
 
-@lru_cache(maxsize=1024)
-def _methods_of_route(path: str, urlconf: str) -> Collection[str]:
+def _methods_of_route(path: str) -> Collection[str]:
     """What the role table lists for the route; every usual method where it lists nothing or there is no route."""
     try:
-        match = resolve(path, urlconf)
+        match = match_of(path, settings.ROOT_URLCONF)
     except Resolver404:
         return ALLOWED_METHODS
     row = {} if match.namespaces else ROLE_TABLE.get(match.url_name or "", {})

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import orjson
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 
+from apps.web.asgi import DeskHandler
+
 
 class Told(NamedTuple):
     """An answer; names of headers in small letters."""
@@ -43,7 +45,7 @@ def request_of(path: str, **headers: str) -> ASGIRequest:
 
 def post(path: str, body: bytes, **headers: str) -> Told:
     """The whole handler with its middlewares, on an event loop of this thread."""
-    return asyncio.run(_post(ASGIHandler(), path, body, {"content-type": "application/json", **headers}))
+    return asyncio.run(_post(DeskHandler(), path, body, {"content-type": "application/json", **headers}))
 
 
 async def _post(handler: ASGIHandler, path: str, body: bytes, headers: dict[str, str]) -> Told:
