@@ -7,9 +7,10 @@ from tradedesk.env import prepare_process
 prepare_process()
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - the environment comes first
-from django.core.asgi import get_asgi_application  # noqa: E402
 
-_http = get_asgi_application()
+from apps.web.asgi import desk_handler  # noqa: E402
+
+_http = desk_handler()
 
 from apps.marketdata.routing import websocket_urlpatterns  # noqa: E402 - needs the app registry
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 
+from apps.audit import statements
 from apps.audit.records import COLUMNS, GENESIS_HASH, ControlValue, StoredRecord
 from apps.audit.verify import VerifyResult, stored_record, verify_log
 from apps.engine.codec import sha256_hex
@@ -34,7 +36,17 @@ __all__ = [
 def controls_current(*, using: str = DEFAULT_DB_ALIAS) -> dict[str, ControlValue]:
     """Every control and the record that set it, in one SELECT."""
     rows = _rows("SELECT key, value, sequence FROM audit_controlcurrent", using=using)
-    return {key: ControlValue(json.loads(text), sequence) for key, text, sequence in rows}
+    return {key: ControlValue(_value_of(text), sequence) for key, text, sequence in rows}
+
+
+def _value_of(text: str) -> Any:
+    """What a control's text says. Only values that nobody can change are shared between callers."""
+    return json.loads(text) if text.startswith(("{", "[")) else _plain_value_of(text)
+
+
+@lru_cache(maxsize=1024)
+def _plain_value_of(text: str) -> Any:
+    return json.loads(text)
 
 
 def control_value(key: str, *, using: str = DEFAULT_DB_ALIAS) -> ControlValue | None:
@@ -116,6 +128,4 @@ def audit_verify(
 
 
 def _rows(sql: str, *params: Any, using: str) -> list[tuple[Any, ...]]:
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
+    return statements.rows(sql, params, using=using)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.transaction import TransactionManagementError
 
+from apps.audit import statements
 from apps.audit.checkpoints import Checkpoint, checkpoint_append, checkpoints_read
 from apps.audit.records import ID_PREFIX, SCHEMA, WRAPPER_KEYS, known_bytes, record_bytes, record_hash_of
 from apps.audit.verify import VerifyResult, controls_digest
@@ -29,6 +30,7 @@ __all__ = [
 ZLIB_LEVEL = 1
 
 _SELECT_HEAD = "SELECT sequence, record_hash FROM audit_audithead WHERE id = 1"
+_SELECT_HEAD_LOCKED = _SELECT_HEAD + " FOR UPDATE"
 _UPDATE_HEAD = "UPDATE audit_audithead SET sequence = %s, record_hash = %s WHERE id = 1"
 _INSERT_RECORD = (
     "INSERT INTO audit_auditrecord (sequence, audit_id, kind, symbol, ts_ms, actor, body, inputs_hash, content_hash, "
@@ -96,8 +98,7 @@ def audit_draft(
     connection = connections[using]
     if not connection.in_atomic_block:
         raise TransactionManagementError("audit_append must run inside the transaction that it records")
-    with connection.cursor() as cursor:
-        head_sequence, previous_hash = _lock_head(cursor, connection.vendor)
+    head_sequence, previous_hash = _lock_head(using, connection.vendor)
     sequence = head_sequence + 1
     content = _wrap(body, kind=kind, actor=actor, ts_ms=ts_ms, sequence=sequence, controls=controls)
     stored, inputs = record_bytes(content), content.get("inputs")
@@ -113,21 +114,19 @@ def audit_draft(
 def audit_write(draft: AuditDraft) -> AuditEntry:
     """Write a composed record: the last statements of its transaction."""
     entry, ts_ms = draft.entry, draft.row[4]
-    with connections[draft.using].cursor() as cursor:
-        cursor.execute(_INSERT_RECORD, draft.row)
-        cursor.execute(_UPDATE_HEAD, (entry.sequence, entry.record_hash))
-        for key, value in draft.controls.items():
-            cursor.execute(_UPSERT_CONTROL, (key, canonical_bytes(value).decode(), entry.sequence, ts_ms))
+    statements.run(_INSERT_RECORD, draft.row, using=draft.using)
+    statements.run(_UPDATE_HEAD, (entry.sequence, entry.record_hash), using=draft.using)
+    for key, value in draft.controls.items():
+        given = (key, canonical_bytes(value).decode(), entry.sequence, ts_ms)
+        statements.run(_UPSERT_CONTROL, given, using=draft.using)
     return entry
 
 
 def snapshot_put(*, body: bytes, using: str = DEFAULT_DB_ALIAS) -> str:
     """Keep a large input under its hash; the same bytes are stored once. Returns the hash."""
     digest = sha256_hex(body)
-    with connections[using].cursor() as cursor:
-        cursor.execute("SELECT 1 FROM audit_snapshot WHERE hash = %s", (digest,))
-        if cursor.fetchone() is None:
-            cursor.execute(_PUT_SNAPSHOT, (digest, zlib.compress(body, ZLIB_LEVEL), digest))
+    if statements.first("SELECT 1 FROM audit_snapshot WHERE hash = %s", (digest,), using=using) is None:
+        statements.run(_PUT_SNAPSHOT, (digest, zlib.compress(body, ZLIB_LEVEL), digest), using=using)
     return digest
 
 
@@ -139,16 +138,15 @@ def checkpoint_record(*, result: VerifyResult, using: str = DEFAULT_DB_ALIAS) ->
     if result.head_sequence <= (known[-1].sequence if known else 0):
         return False
     text, digest = controls_digest(result.controls)
-    with connections[using].cursor() as cursor:
-        cursor.execute(_PUT_CHECKPOINT, (result.head_sequence, result.head_hash, text, result.head_sequence))
+    given = (result.head_sequence, result.head_hash, text, result.head_sequence)
+    statements.run(_PUT_CHECKPOINT, given, using=using)
     checkpoint_append(Checkpoint(result.head_sequence, result.head_hash, digest))
     return True
 
 
-def _lock_head(cursor: Any, vendor: str) -> tuple[int, str]:
+def _lock_head(using: str, vendor: str) -> tuple[int, str]:
     """The last sequence and hash. On SQLite the transaction is IMMEDIATE and holds the write lock already."""
-    cursor.execute(_SELECT_HEAD + (" FOR UPDATE" if vendor == "postgresql" else ""))
-    row = cursor.fetchone()
+    row = statements.first(_SELECT_HEAD_LOCKED if vendor == "postgresql" else _SELECT_HEAD, using=using)
     if row is None:
         raise IntegrityBreach("the head row of the audit log is gone")
     return row[0], row[1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,7 +25,7 @@ from apps.execution.dry_run import router_snapshot
 from apps.execution.lifecycle import tradable_symbol
 from apps.execution.order_api import SIDES, placed_document, read_order
 from apps.execution.order_cancel import order_cancel
-from apps.execution.order_documents import market_order_document
+from apps.execution.order_documents import market_order_document, order_document
 from apps.execution.order_story import order_story
 from apps.execution.requests import Answer, DecisionRequest, Idempotency
 from apps.marketdata.market import market_view
@@ -35,7 +34,7 @@ from apps.web import request_ids
 from apps.web.actors import actor_of
 from apps.web.async_views import AsyncAPIView
 from apps.web.bodies import Field, read_body
-from apps.web.casing import DataMap
+from apps.web.casing import DataMap, WireMap
 from apps.web.problems import problem_response
 from apps.web.queries import Param, read_query
 
@@ -65,7 +64,7 @@ def idempotency_of(request: Request, scope: str, body: Any) -> Idempotency | Non
 
 def answer_response(answer: Answer) -> Response:
     """The stored answer as it is."""
-    return Response(DataMap(orjson.loads(answer.body)), status=answer.status, headers=repeat_headers(answer))
+    return Response(WireMap(answer.record, answer.body), status=answer.status, headers=repeat_headers(answer))
 
 
 def repeat_headers(*answers: Answer) -> dict[str, str]:
@@ -85,14 +84,7 @@ def own_name(name: str | None) -> str:
 
 
 class ExecutionView(APIView):
-    """Base of the views that trade: one decision, brought to the desk thread."""
-
-    def take(self, decision: DecisionRequest) -> Answer:
-        if decision.idempotency is not None:
-            stored = services.answer_of_key(decision.idempotency)
-            if stored is not None:
-                return stored
-        return desk.take(decision)
+    """Base of the views that trade."""
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, services.KeyReused):
@@ -102,19 +94,7 @@ class ExecutionView(APIView):
 
 
 class DecisionView(ExecutionView, AsyncAPIView):
-    """The same without a thread of its own: what asks the database does so on the desk thread."""
-
-    async def take_and_tell(self, decision: DecisionRequest, tell: Callable[[Answer], Response]) -> Response:
-        if decision.idempotency is not None:
-            stored = await desk_thread().run_async(partial(_stored, decision.idempotency, tell))
-            if stored is not None:
-                return stored
-        return await desk.take_async(decision, tell)
-
-
-def _stored(idempotency: Idempotency, tell: Callable[[Answer], Response]) -> Response | None:
-    answer = services.answer_of_key(idempotency)
-    return tell(answer) if answer is not None else None
+    """One decision without a thread of its own: what asks the database does so on the desk thread."""
 
 
 class PlanAndExecuteView(DecisionView):
@@ -131,7 +111,7 @@ class PlanAndExecuteView(DecisionView):
             request_id=request_ids.current(),
             idempotency=idempotency_of(request, "plan-and-execute", body),
         )
-        return await self.take_and_tell(decision, answer_response)
+        return await desk.take_async(decision, answer_response)
 
 
 class PaperOrderView(DecisionView):
@@ -154,12 +134,12 @@ class PaperOrderView(DecisionView):
             request_id=request_ids.current(),
             idempotency=idempotency_of(request, "paper-order", body),
         )
-        return await self.take_and_tell(decision, order_response)
+        return await desk.take_async(decision, order_response)
 
 
 def order_response(answer: Answer) -> Response:
     """201 with the order and its fills, or the refusal as a problem."""
-    record = orjson.loads(answer.body)
+    record = answer.record
     if record["blocked"]:
         return problem_response(
             422,
@@ -173,10 +153,18 @@ def order_response(answer: Answer) -> Response:
             audit_id=record["auditId"],
         )
     document = placed_document(record) or {
-        **market_order_document(record["orderId"], record["auditId"], using=DEFAULT_DB_ALIAS),
+        **_market_order(answer),
         "position": DataMap(record["position"]),
     }
     return Response(document, status=201, headers=repeat_headers(answer))
+
+
+def _market_order(answer: Answer) -> dict[str, Any]:
+    """The order of an answer: from the rows it has just left, or as they are stored."""
+    order_id, audit_id = answer.record["orderId"], answer.record["auditId"]
+    if answer.fills:
+        return order_document(answer.fills[0].order, audit_id=audit_id, fills=answer.fills)
+    return market_order_document(order_id, audit_id, using=DEFAULT_DB_ALIAS)
 
 
 class FlattenView(ExecutionView):
@@ -191,8 +179,8 @@ class FlattenView(ExecutionView):
         )
         names = [tradable_symbol(body["symbol"])] if body["symbol"] else _held_or_answered(request, body)
         decisions = [self._decision(request, body, symbol) for symbol in names]
-        answers = [self.take(decision) for decision in decisions]
-        records = [DataMap(orjson.loads(answer.body)) for answer in answers]
+        answers = [desk.take(decision) for decision in decisions]
+        records = [DataMap(answer.record) for answer in answers]
         return Response({"executions": records}, headers=repeat_headers(*answers))
 
     def _decision(self, request: Request, body: dict[str, Any], symbol: str) -> DecisionRequest:

@@ -267,8 +267,10 @@ def _worth(
             is_known = name != symbol or (rules is not None and rules.is_exact())
             unknown |= (UNKNOWN_MARK if is_known else UNKNOWN_FILTERS | UNKNOWN_MARK) if matters else 0
             continue
-        terms = order_terms(rules, stale_after_ms=controls.limits["stale_after_ms"])
-        exposure = open_exposure(waiting.get(name, ()), terms)
+        exposure = NOTHING_OPEN
+        if name in waiting:
+            terms = order_terms(rules, stale_after_ms=controls.limits["stale_after_ms"])
+            exposure = open_exposure(waiting[name], terms)
         locked += exposure.locked_cash_e8
         lots, ticks = lots_held(quantity, rules), mark // rules.tick_e8
         dust = quantity - lots * rules.step_e8

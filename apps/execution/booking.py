@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apps.engine.trips import OPEN, trip_nb
+from apps.execution import ready_sql
 from apps.execution.models import ClosedTrade, Position
 
 
@@ -31,4 +32,4 @@ def trip_settle(
     row.trip_cash_e8, row.trip_entry_e8, row.trip_exit_ms = (int(value) for value in trip)
     if profit != OPEN:
         given = {"account": row.account, "symbol": row.symbol, "profit_bps": profit, "is_stop": is_stop, "ts_ms": ts_ms}
-        ClosedTrade.objects.using(using).create(**given)
+        ready_sql.insert(ready_sql.make(ClosedTrade, **given), using=using)

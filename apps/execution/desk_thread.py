@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections, transaction
@@ -37,7 +38,7 @@ class DeskThread:
     """
 
     def __init__(self) -> None:
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUE_LIMIT)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.n_done = 0
@@ -70,11 +71,10 @@ class DeskThread:
         if transaction.get_connection(DEFAULT_DB_ALIAS).in_atomic_block:
             raise RuntimeError("a job was handed to the desk thread from inside a transaction")
         self.start()
+        if self._jobs.qsize() >= QUEUE_LIMIT:
+            raise Unavailable("the desk is busy: too many decisions are waiting")
         future: Future[T] = Future()
-        try:
-            self._jobs.put_nowait(_Job(job, future, is_repeatable))
-        except queue.Full as error:
-            raise Unavailable("the desk is busy: too many decisions are waiting") from error
+        self._jobs.put(_Job(job, future, is_repeatable))
         return future
 
     def run(self, job: Callable[[], T], timeout_s: float = 30.0, *, is_repeatable: bool = False) -> T:
@@ -90,11 +90,17 @@ class DeskThread:
 
     async def run_async(self, job: Callable[[], T], timeout_s: float = 30.0, *, is_repeatable: bool = False) -> T:
         """The same for a coroutine, which waits without a thread."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
         future = self.submit(job, is_repeatable=is_repeatable)
-        ended = asyncio.wrap_future(future)
-        done, _ = await asyncio.wait([ended], timeout=timeout_s)
-        if done:
-            return ended.result()
+        future.add_done_callback(partial(_wake_from_thread, loop, waiter))
+        timer = loop.call_later(timeout_s, _wake, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+        if future.done():
+            return future.result()
         raise self._late(future)
 
     def _late(self, future: Future[Any]) -> Unavailable:
@@ -131,6 +137,17 @@ class DeskThread:
             log.warning("the database was lost: %s; the job is called again", error)
             connections[DEFAULT_DB_ALIAS].close()
             return job.call()
+
+
+def _wake_from_thread(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], _: Future[Any]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(_wake, waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    """Whoever waited may have been woken before, or have gone."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 _desk = DeskThread()

@@ -17,7 +17,7 @@ from apps.execution.controls import controls_read
 from apps.execution.desk import prepare
 from apps.execution.facts import live_facts
 from apps.execution.requests import DecisionRequest
-from apps.execution.services import filters_by_symbol, with_filters_age
+from apps.execution.services import rules_read
 from apps.risk.sentinel import sentinel_reason
 from apps.web.values import iso_ms
 
@@ -30,16 +30,17 @@ def router_snapshot(symbol: str) -> dict[str, Any]:
     prepared = prepare(DecisionRequest(symbol=symbol, source=SOURCE_ROUTER, actor="dry-run"))
     if prepared.view is None:
         raise Unavailable(f"{symbol} has no view yet: no bar has been folded")
-    facts = with_filters_age(live_facts(symbol, seen=prepared.seen, arrival=prepared.seen), symbol)
+    facts = live_facts(symbol, seen=prepared.seen, arrival=prepared.seen)
     with transaction.atomic():
         state = account_state(using=DEFAULT_DB_ALIAS)
+        filters, facts = rules_read(symbol, state.positions, facts)
         controls = controls_read(symbol=symbol, halted=sentinel_reason(), using=DEFAULT_DB_ALIAS)
         inputs = decision_inputs(
             prepared=prepared,
             facts=facts,
             state=state,
             controls=controls,
-            filters=filters_by_symbol(symbol, state.positions),
+            filters=filters,
             attempt=0,
             using=DEFAULT_DB_ALIAS,
         )

@@ -13,6 +13,18 @@ from apps.web.casing import DataMap
 
 OCO = "OCO"
 SIDES = {"BUY": BUY, "SELL": SELL}
+FIELDS = (
+    Field("symbol", "symbol"),
+    Field("side", "text", choices=tuple(SIDES)),
+    Field("type", "text", choices=(*OrderType, OCO)),
+    Field("quantity", "decimal_e8", low=1),
+    Field("price", "decimal_e8", required=False, low=1),
+    Field("stop_price", "decimal_e8", required=False, low=1),
+    Field("stop_limit_price", "decimal_e8", required=False, low=1),
+    Field("trailing_delta", "int", required=False, low=1),
+    Field("time_in_force", "text", required=False, choices=tuple(TimeInForce)),
+    Field("client_order_id", "text", required=False),
+)
 
 
 def read_order(request: Request) -> tuple[dict[str, Any], tuple[OrderRequest, ...]]:
@@ -20,19 +32,7 @@ def read_order(request: Request) -> tuple[dict[str, Any], tuple[OrderRequest, ..
 
     Raises InvalidInput naming the field.
     """
-    body = read_body(
-        request,
-        Field("symbol", "symbol"),
-        Field("side", "text", choices=tuple(SIDES)),
-        Field("type", "text", choices=(*OrderType, OCO)),
-        Field("quantity", "decimal_e8", low=1),
-        Field("price", "decimal_e8", required=False, low=1),
-        Field("stop_price", "decimal_e8", required=False, low=1),
-        Field("stop_limit_price", "decimal_e8", required=False, low=1),
-        Field("trailing_delta", "int", required=False, low=1),
-        Field("time_in_force", "text", required=False, choices=tuple(TimeInForce)),
-        Field("client_order_id", "text", required=False),
-    )
+    body = read_body(request, *FIELDS)
     orders = _oco(body) if body["type"] == OCO else (_single(body),)
     for order in orders:
         check_shape(order)

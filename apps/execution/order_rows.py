@@ -26,7 +26,8 @@ def market_order_write(
     """The row of a market order, which is closed at once, and one per fill; returns the fills' rows."""
     ints, filters, request = decision.ints, inputs.filters, prepared.request
     side = SIDES[ints.side]
-    order = Order(
+    order = ready_sql.make(
+        Order,
         number=next_order_number(using=using),
         order_id=order_id,
         account=state.account,
@@ -50,7 +51,8 @@ def market_order_write(
     )
     ready_sql.insert(order, using=using)
     fills = [
-        FillRow(
+        ready_sql.make(
+            FillRow,
             order=order,
             account=state.account,
             symbol=request.symbol,

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any
 
 from django.conf import settings
-from django.forms.models import model_to_dict
 
 from apps.audit import services as audit
 from apps.engine.decision import SOURCE_ROUTER, Decision, DecisionInputs
@@ -86,9 +85,11 @@ def decision_record(
     execution = _execution(execution_id, prepared, inputs, decision, state, draft.entry, answer)
     ready_sql.insert(execution, using=using)
     if order_id is not None:
-        _write_orders(execution, order_id, prepared, inputs, decision, state, using)
+        fills = _write_orders(execution, order_id, prepared, inputs, decision, state, using)
         if inputs.placing is not None:
             answer = _with_orders(answer, document, execution, using)
+        else:
+            answer = replace(answer, fills=tuple(fills))
     _write_account(decision, state, draft.entry.sequence, using)
     _write_repeat_latch(inputs, decision, state, draft.entry.sequence, using)
     push_down(
@@ -114,7 +115,8 @@ def _execution(
 ) -> Execution:
     """The row of a decision, whatever it came to."""
     ints = decision.ints
-    return Execution(
+    return ready_sql.make(
+        Execution,
         execution_id=execution_id,
         account=state.account,
         symbol=prepared.request.symbol,
@@ -135,7 +137,8 @@ def _keep_answer(request: DecisionRequest, answer: Answer, ts_ms: int, using: st
     """The bytes that the caller's key will always get, where the caller gave one."""
     if request.idempotency is None:
         return
-    kept = IdempotencyKey(
+    kept = ready_sql.make(
+        IdempotencyKey,
         scope=request.idempotency.scope,
         key=request.idempotency.key,
         fingerprint=request.idempotency.fingerprint,
@@ -180,7 +183,8 @@ def _write_orders(
     decision: Decision,
     state: AccountState,
     using: str,
-) -> None:
+) -> list[Fill]:
+    """Orders, fills, what was taken of the book, and the position; answers the fills' rows."""
     given: dict[str, Any] = {
         "execution": execution,
         "prepared": prepared,
@@ -197,6 +201,7 @@ def _write_orders(
     if ledger is not None:
         ledger_write(ledger, inputs.filters, using=using)
     _write_position(inputs, decision, fills, state, using, is_router=prepared.request.source == SOURCE_ROUTER)
+    return fills
 
 
 def _with_orders(answer: Answer, document: dict[str, Any], execution: Execution, using: str) -> Answer:
@@ -254,7 +259,7 @@ def _write_position(
 def _write_account(decision: Decision, state: AccountState, sequence: int, using: str) -> None:
     """The row of the epoch, when the decision changed it. `sequence` is the record that a new latch names."""
     account, ints = state.account, decision.ints
-    before = None if ints.filled_lots else model_to_dict(account)
+    before = None if ints.filled_lots else ready_sql.contents(account)
     account.cash_e8 = ints.cash_after_e8
     account.breaker_until_ms = ints.breaker_until_ms
     account.day_index, account.day_start_e8 = ints.day_index, ints.day_start_e8
@@ -267,7 +272,7 @@ def _write_account(decision: Decision, state: AccountState, sequence: int, using
     if ints.is_rearmed:
         sent = 1 if ints.sent_lots > 0 else 0
         account.window_start_order = next_order_number(using=using) - 1 - sent
-    if model_to_dict(account) != before:
+    if ready_sql.contents(account) != before:
         ready_sql.update(account, using=using)
 
 

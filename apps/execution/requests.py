@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import orjson
 
 from apps.engine.order_types import OrderRequest
 from apps.engine.values import Book
+from apps.execution.models import Fill
 from apps.strategy.selectors import ViewRef
 
 AUTOPILOT = "autopilot"
@@ -65,8 +70,18 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets: an HTTP status and the exact bytes, new or stored under the same key before."""
+    """What the caller gets: an HTTP status and the exact bytes, new or stored under the same key before.
+
+    `fills` are the rows that a market order has just left, so that nobody reads them again to show them.
+    """
 
     status: int
     body: bytes
     is_repeat: bool = False
+    fills: tuple[Fill, ...] = field(default=(), compare=False, repr=False)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What the bytes say. Shared by all who read it."""
+        said: dict[str, Any] = orjson.loads(self.body)
+        return said

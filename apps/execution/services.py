@@ -53,14 +53,14 @@ def decide_and_record(
         stored = answer_stored(prepared, using=using)
         if stored is not None:
             return stored
-        facts = with_filters_age(read_facts(), prepared.request.symbol)
+        facts = read_facts()
         if prepared.request.is_autopilot:
             require_lease(using=using)
         symbol = prepared.request.symbol
         controls = reduce_only_off_list(symbol, controls_read(symbol=symbol, halted=passage.halted, using=using))
         refuse_unconfirmed(prepared, controls)
         refuse_taken_name(prepared, using=using)
-        filters = filters_by_symbol(symbol, state.positions)
+        filters, facts = rules_read(symbol, state.positions, facts)
         canceled = cancel_for_flatten(prepared.request, state.account, filters[symbol], ts_ms=facts.ts_ms, using=using)
         attempt = 0
         if not prepared.request.is_autopilot:
@@ -128,23 +128,24 @@ def answer_of_key(idempotency: Idempotency, *, using: str = DEFAULT_DB_ALIAS) ->
     return Answer(row.status, bytes(row.answer), is_repeat=True)
 
 
-def with_filters_age(facts: MarketFacts, symbol: str) -> MarketFacts:
-    """The facts with the age of the symbol's rules; -1 where the exchange never stated them."""
-    if facts.filters_age_ms >= 0:
-        return facts
-    checked_ms = market.filters_checked_ms(symbol)
-    return replace(facts, filters_age_ms=max(0, facts.ts_ms - checked_ms) if checked_ms else -1)
+def rules_read(
+    symbol: str, positions: Mapping[str, Position], facts: MarketFacts
+) -> tuple[dict[str, Filters], MarketFacts]:
+    """The rules in force for the symbol and for everything held, and the facts with the age of the symbol's own.
 
-
-def filters_by_symbol(symbol: str, positions: Mapping[str, Position]) -> dict[str, Filters]:
-    """The rules in force for the symbol and for everything held. Raises Unavailable when the symbol has none."""
-    rules = {info.symbol: info.filters for info in market.watch_list()}
+    That is -1 where the exchange never stated them. Raises Unavailable when the symbol has no rules.
+    """
+    watched = {info.symbol: info for info in market.watch_list()}
+    rules = {name: info.filters for name, info in watched.items()}
     for name, row in positions.items():
         if name not in rules and row.quantity_e8:
             rules[name] = market.filters_current(name)
     if symbol not in rules:
         raise Unavailable(f"the exchange's rules for {symbol} are not known yet")
-    return rules
+    if facts.filters_age_ms >= 0:
+        return rules, facts
+    checked_ms = watched[symbol].checked_ts_ms if symbol in watched else market.filters_checked_ms(symbol)
+    return rules, replace(facts, filters_age_ms=max(0, facts.ts_ms - checked_ms) if checked_ms else -1)
 
 
 @transaction.atomic

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from django.db import connections
 
+from apps.audit import statements
 from apps.engine.consumption import (
     Consumption,
     available,
@@ -51,8 +51,7 @@ def ledger_write(ledger: Consumption, rules: Filters, *, last_trade_id: int | No
     taken = json.dumps(ledger.to_json())
     trade_id = NO_TRADE if last_trade_id is None else last_trade_id
     given = (ledger.symbol, taken, rules.revision, trade_id, ledger.ts_ms)
-    with connections[using].cursor() as cursor:
-        cursor.execute(_KEEP if last_trade_id is None else _KEEP_WITH_TRADE, given)
+    statements.run(_KEEP if last_trade_id is None else _KEEP_WITH_TRADE, given, using=using)
 
 
 def met_ledger(symbol: str, depth: Depth | None, rules: Filters, *, using: str) -> Consumption | None:

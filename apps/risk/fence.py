@@ -25,6 +25,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
 
+from apps.audit import statements
 from apps.audit.selectors import control_value
 from apps.engine.errors import Conflict, Unavailable
 from apps.engine.reasons import Reason
@@ -103,9 +104,8 @@ def require_outside_transaction(using: str) -> None:
 def _shared_lock(using: str) -> Iterator[Passage]:
     if connections[using].vendor == "postgresql":
         with transaction.atomic(using=using):
-            with connections[using].cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (TURN_KEY,))
-                cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ADVISORY_KEY,))
+            statements.run("SELECT pg_advisory_xact_lock(%s)", (TURN_KEY,), using=using)
+            statements.run("SELECT pg_advisory_xact_lock_shared(%s)", (ADVISORY_KEY,), using=using)
             yield Passage(_row_reason(using))
         return
     with _locked(TURN_FILE, fcntl.LOCK_EX, TURN_POLL_S):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 
+from apps.audit import statements
 from apps.engine.reasons import Reason, Verdict
 from apps.risk.models import BreakerTrip, GuardEvent
 from apps.risk.states import DESK
@@ -21,8 +22,7 @@ def usage_record(
     *, symbol: str, notional_e8: int, ts_ms: int, orders_last_minute: int = 0, using: str = DEFAULT_DB_ALIAS
 ) -> None:
     """What a symbol uses of its limits from now on."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(_UPSERT_USAGE, (symbol, int(notional_e8), int(orders_last_minute), ts_ms))
+    statements.run(_UPSERT_USAGE, (symbol, int(notional_e8), int(orders_last_minute), ts_ms), using=using)
 
 
 def guard_event_record(

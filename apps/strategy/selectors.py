@@ -9,10 +9,11 @@ from threading import Lock
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Max, QuerySet
 
 from apps.audit import selectors as audit
+from apps.audit import statements
 from apps.engine.view import View, view_from_snapshot
 from apps.strategy.models import FoldControl
 from apps.strategy.models import View as ViewRow
@@ -38,9 +39,7 @@ class ViewRef:
 
 def view_latest(symbol: str) -> ViewRef | None:
     """The newest stored view of a symbol; None before the first."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LATEST, (symbol, settings.INTERVAL))
-        row = cursor.fetchone()
+    row = statements.first(_LATEST, (symbol, settings.INTERVAL), using=DEFAULT_DB_ALIAS)
     return ViewRef(view_of(row[0]), row[0], json.loads(row[1])) if row else None
 
 

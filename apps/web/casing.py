@@ -28,8 +28,21 @@ def to_snake(name: str) -> str:
     return _BEFORE_CAPITAL.sub(lambda match: "_" + match.group(1).lower(), name)
 
 
+class WireMap(DataMap):
+    """A mapping whose JSON is there already: an answer that is kept is sent again byte for byte."""
+
+    def __init__(self, members: Mapping[str, Any], sent: bytes) -> None:
+        super().__init__(members)
+        self.sent = sent
+
+
 def to_wire(value: Any) -> Any:
     """The JSON-able value with camelCase keys. Raises ValueError on a float that is not finite."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value  # most are: told apart before the slow questions
+    if kind is dict:
+        return {to_camel(str(key)): to_wire(member) for key, member in value.items()}
     if isinstance(value, DataMap):
         return {str(key): to_wire(member) for key, member in value.items()}
     if isinstance(value, Mapping):

@@ -12,7 +12,9 @@ from types import MethodType
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from csp.middleware import CSPMiddleware
+from csp.constants import HEADER, HEADER_REPORT_ONLY
+from csp.middleware import CheckableLazyObject, CSPMiddleware
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -96,7 +98,25 @@ class XFrameOptions(Inline, XFrameOptionsMiddleware):
 
 
 class ContentSecurityPolicy(Inline, CSPMiddleware):
-    pass
+    """The policy is put together once for all answers that ask for nothing of their own."""
+
+    _common: tuple[Any, str] | None = None
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        policy = settings.CONTENT_SECURITY_POLICY
+        is_own = any(name.startswith("_csp_") for members in (vars(request), vars(response)) for name in members)
+        is_bare = request.path_info.startswith(tuple(policy.get("EXCLUDE_URL_PREFIXES", ())))
+        if is_own or is_bare or response.has_header(HEADER) or settings.DEBUG:
+            return super().process_response(request, response)
+        if self._common is None or self._common[0] is not policy:
+            answer = super().process_response(request, response)
+            if HEADER in answer.headers and HEADER_REPORT_ONLY not in answer.headers:
+                self._common = (policy, answer.headers[HEADER])
+            return answer
+        response.headers[HEADER] = self._common[1]
+        # From here on a nonce would not be in the header: asking for one is an error, as it is in the long way.
+        vars(request)["csp_nonce"] = CheckableLazyObject(self._csp_nonce_post_response)
+        return response
 
 
 class Session(Inline, SessionMiddleware):

@@ -9,11 +9,12 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404
 
 from apps.web import request_ids
 from apps.web.problems import problem_response
 from apps.web.roles import ROLE_TABLE
+from apps.web.routes import match_of
 
 ALLOWED_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -70,7 +71,7 @@ class MethodAllowList(Edge):
 def _methods_of_route(path: str) -> Collection[str]:
     """What the role table lists for the route; every usual method where it lists nothing or there is no route."""
     try:
-        match = resolve(path)
+        match = match_of(path, settings.ROOT_URLCONF)
     except Resolver404:
         return ALLOWED_METHODS
     row = {} if match.namespaces else ROLE_TABLE.get(match.url_name or "", {})

@@ -8,7 +8,7 @@ import orjson
 from django.template.loader import render_to_string
 from rest_framework.renderers import BaseRenderer
 
-from apps.web.casing import to_wire
+from apps.web.casing import WireMap, to_wire
 
 
 def json_bytes(value: Any, *, pretty: bool = False) -> bytes:
@@ -28,7 +28,7 @@ class CamelCaseJSONRenderer(BaseRenderer):
         response = (renderer_context or {}).get("response")
         if data is None and (response is None or response.status_code == 204):
             return b""
-        return json_bytes(data)
+        return data.sent if isinstance(data, WireMap) else json_bytes(data)
 
 
 class BrowsableRenderer(BaseRenderer):

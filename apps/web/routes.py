@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
-from django.urls import URLPattern, re_path
+from django.urls import ResolverMatch, URLPattern, re_path, resolve
 
 _PART = re.compile(r"<([a-z_]+)>")
 
@@ -17,6 +18,12 @@ def route(pattern: str, view: Any, name: str, **kwargs: Any) -> URLPattern:
     literal = [_literal(piece) if index % 2 == 0 else f"(?P<{piece}>[^/]+)" for index, piece in enumerate(pieces)]
     ending = "/?$" if pattern else "$"
     return re_path("^" + "".join(literal) + ending, _callable_of(view), kwargs, name=name)
+
+
+@lru_cache(maxsize=1024)
+def match_of(path: str, urlconf: str) -> ResolverMatch:
+    """The route of a path, looked up once. Raises Resolver404."""
+    return resolve(path, urlconf)
 
 
 def _literal(piece: str) -> str:

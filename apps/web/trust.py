@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ def is_from_loopback(meta: Mapping[str, Any], scheme: str) -> bool:
     )
 
 
+@lru_cache(maxsize=256)
 def _is_loopback_address(address: Any) -> bool:
     try:
         parsed = ipaddress.ip_address(address)

@@ -112,7 +112,7 @@ def install() -> None:
     timed("decision: the rest", services, "decide_and_record")
     desk.decide_and_record = services.decide_and_record
     timed_commit("COMMIT", fence)
-    for name in ("account_state", "controls_read", "filters_by_symbol", "with_filters_age", "next_attempt"):
+    for name in ("account_state", "controls_read", "rules_read", "next_attempt"):
         timed("reads", services, name)
     timed("reads and assembling", services, "decision_inputs")
     timed("decide", services, "decide")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +82,70 @@ def test_a_job_that_is_under_way_is_said_to_be_unknown(desk: DeskThread) -> None
     with pytest.raises(Unavailable, match="same Idempotency-Key"):
         desk.run(lambda: release.wait(10), timeout_s=0.05)
     release.set()
+
+
+def test_a_coroutine_gets_the_result_or_the_exception(desk: DeskThread) -> None:
+    def fail() -> None:
+        raise LookupError("nothing there")
+
+    async def ask() -> tuple[list[str], str]:
+        names = await asyncio.gather(*(desk.run_async(lambda: threading.current_thread().name) for _ in range(8)))
+        with pytest.raises(LookupError, match="nothing there"):
+            await desk.run_async(fail)
+        return names, threading.current_thread().name
+
+    names, own = asyncio.run(ask())
+    assert set(names) == {"desk"} and own != "desk"
+
+
+def test_a_coroutine_waits_only_so_long(desk: DeskThread, blocked: threading.Event) -> None:
+    """What has not begun by then never runs; what is under way is not known."""
+    ran: list[int] = []
+    with pytest.raises(Unavailable, match="nothing was decided"):
+        asyncio.run(desk.run_async(lambda: ran.append(1), timeout_s=0.02))
+    blocked.set()
+    assert desk.run(lambda: 2) == 2 and ran == []
+    release = threading.Event()
+    with pytest.raises(Unavailable, match="same Idempotency-Key"):
+        asyncio.run(desk.run_async(lambda: release.wait(10), timeout_s=0.05))
+    release.set()
+
+
+def test_the_event_loop_goes_on_meanwhile(desk: DeskThread) -> None:
+    release = threading.Event()
+
+    async def ask() -> bool:
+        asyncio.get_running_loop().call_later(0.01, release.set)
+        return await desk.run_async(lambda: release.wait(10))
+
+    started = time.monotonic()
+    assert asyncio.run(ask()) and time.monotonic() - started < 5
+
+
+def test_a_caller_that_leaves_takes_its_job_not_with_it(desk: DeskThread) -> None:
+    """A client that hangs up cannot take back what is being decided, nor disturb who comes after it."""
+    begun, release, ran = threading.Event(), threading.Event(), []
+
+    async def leave() -> None:
+        asked = asyncio.create_task(desk.run_async(lambda: (begun.set(), release.wait(10), ran.append(1))))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        release.set()
+        assert await desk.run_async(lambda: 7) == 7
+
+    asyncio.run(leave())
+    assert ran == [1]
+
+
+def test_a_job_that_outlives_its_event_loop_disturbs_nobody(desk: DeskThread, caplog: pytest.LogCaptureFixture) -> None:
+    release = threading.Event()
+    with pytest.raises(Unavailable):
+        asyncio.run(desk.run_async(lambda: release.wait(10), timeout_s=0.01))
+    release.set()
+    assert desk.run(lambda: 7) == 7 and caplog.records == []
 
 
 def test_after_an_error_of_the_database_the_connection_is_a_new_one(desk: DeskThread) -> None:

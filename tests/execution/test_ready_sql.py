@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.forms.models import model_to_dict
 
+from apps.engine.order_values import FeeAsset
 from apps.execution import ready_sql
-from apps.execution.models import Account, IdempotencyKey, MatchState
+from apps.execution.models import Account, ClosedTrade, IdempotencyKey, MatchState, Position
 
 USING = "default"
 STATE = {"bids": {"5": [1, 2]}, "none": None, "text": "a '%s' ? \"quote\"", "deep": [{"is": True}]}
@@ -44,6 +46,31 @@ def test_what_is_found_is_what_the_orm_wrote_and_can_be_saved(desk_db: Path) -> 
     assert (stored.is_day_latched, stored.cash_e8, stored.reason) == (False, 5, "50 % of 'all' ?")
     (match,) = ready_sql.found(MatchState, "WHERE symbol = %s", "BTCUSDT", using=USING)
     assert match.taken == STATE and ready_sql.value("SELECT COUNT(*) FROM execution_matchstate", using=USING) == 1
+
+
+def test_a_row_that_is_made_is_the_one_that_the_orm_would_make(desk_db: Path) -> None:
+    owner = account()
+    given = {"account": owner, "symbol": "BTCUSDT", "profit_bps": -3, "is_stop": True, "ts_ms": 5}
+    made, plain = ready_sql.make(ClosedTrade, **given), ClosedTrade(**given)
+    assert model_to_dict(made) == model_to_dict(plain) and made.account is owner
+    assert made._state.adding and ready_sql.contents(made) == ready_sql.contents(plain)
+    ready_sql.insert(owner, using=USING)
+    ready_sql.insert(made, using=USING)
+    assert not made._state.adding and model_to_dict(ClosedTrade.objects.get(), exclude=["id"]) == model_to_dict(
+        plain, exclude=["id"]
+    )
+    by_column = ready_sql.make(Position, account_id=7, symbol="ETHUSDT")
+    by_column.save()
+    assert model_to_dict(Position.objects.get()) == model_to_dict(by_column), "with its defaults, and its key learned"
+    with pytest.raises(TypeError, match="no field sybmol"):
+        ready_sql.make(ClosedTrade, sybmol="BTCUSDT")
+
+
+def test_a_value_of_another_type_goes_through_its_field(desk_db: Path) -> None:
+    """Numbers of numpy and enums are no plain values: the field converts them as it does for the ORM."""
+    ready_sql.insert(account(cash_e8=np.int64(5), reason=FeeAsset.BASE, is_day_latched=np.bool_(True)), using=USING)
+    stored = ready_sql.values("SELECT cash_e8, reason, is_day_latched FROM execution_account", using=USING)
+    assert stored == [(5, "base", 1)] and Account.objects.get().is_day_latched is True
 
 
 def test_a_refused_row_raises_django_s_error_and_leaves_nothing(desk_db: Path) -> None:

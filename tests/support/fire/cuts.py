@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from django.db import connections
 from apps.engine.errors import Unavailable
 from apps.execution import desk
 from apps.execution.models import Order
-from apps.execution.requests import DecisionRequest, Prepared
+from apps.execution.requests import Answer, DecisionRequest, Prepared
 from tests.support.fire import ground
 
 BEFORE, AFTER = "before", "after"
+Take = Callable[[DecisionRequest], Answer]
 
 
 class Proxy:
@@ -79,16 +82,18 @@ def cut(rounds: int) -> dict[str, Any]:
     place["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 8, "timeout": 10}  # as the desk has it: it must let go too
     connections["default"].settings_dict.update(place)
     desk.live_facts = lambda symbol, **_: ground.facts(symbol)
+    desk.prepare, desk.due_ms = prepared, lambda _: 0  # no market runs here: the book is there, and nothing waits
     told: dict[str, Any] = {"rounds": rounds, "wrong": [], "looked_up": 0, "decided_again": 0, "not_known": 0}
     for number in range(rounds):
-        for when in (BEFORE, AFTER):
-            one_cut(proxy, when, f"cut-{when}-{number}", told)
-            unkeyed(proxy, when, told)
+        for take in (committed, awaited):
+            for when in (BEFORE, AFTER):
+                one_cut(proxy, when, take, f"{take.__name__}-{when}-{number}", told)
+                unkeyed(proxy, when, take, told)
     told["cut"] = proxy.n_cut
     return told
 
 
-def one_cut(proxy: Proxy, when: str, key: str, told: dict[str, Any]) -> None:
+def one_cut(proxy: Proxy, when: str, take: Take, key: str, told: dict[str, Any]) -> None:
     """With a key the answer is the truth: what was committed, or what is decided now because nothing was."""
     before, request = Order.objects.count(), ground.order(ground.SYMBOLS[0], lots=1, key=key)
     proxy.cut = when
@@ -100,7 +105,7 @@ def one_cut(proxy: Proxy, when: str, key: str, told: dict[str, Any]) -> None:
         told["wrong"].append([when, key, answer.is_repeat, Order.objects.count() - before])
 
 
-def unkeyed(proxy: Proxy, when: str, told: dict[str, Any]) -> None:
+def unkeyed(proxy: Proxy, when: str, take: Take, told: dict[str, Any]) -> None:
     """Without one nothing is tried again, and the answer says that nobody knows."""
     before, request = Order.objects.count(), ground.order(ground.SYMBOLS[1], lots=1)
     proxy.cut = when
@@ -113,7 +118,15 @@ def unkeyed(proxy: Proxy, when: str, told: dict[str, Any]) -> None:
         told["wrong"].append([when, "no key", Order.objects.count() - before])
 
 
-def take(request: DecisionRequest) -> Any:
-    """By the way of the API: `desk.commit`, whose facts are those of this ground."""
-    prepared = Prepared(request, None, ground.book(request.symbol, ground.clock[0]), ground.clock[0])
-    return desk.commit(prepared, None)
+def prepared(request: DecisionRequest) -> Prepared:
+    return Prepared(request, None, ground.book(request.symbol, ground.clock[0]), ground.clock[0])
+
+
+def committed(request: DecisionRequest) -> Answer:
+    """By the way of the autopilot."""
+    return desk.commit(prepared(request), None)
+
+
+def awaited(request: DecisionRequest) -> Answer:
+    """By the way of the API: from an event loop, with no thread of its own."""
+    return asyncio.run(desk.take_async(request, lambda answer: answer))

@@ -1,0 +1,64 @@
+"""Statements whose text is ready, sent prepared and without the wrappers of Django's own cursors.
+
+Those build a class for every cursor and count every statement, which costs more than most statements of a decision do.
+Values stand as %s, which both databases read alike. Whoever watches statements, and a connection that is not open yet,
+get one of Django's cursors all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from django.db import connections
+
+Row = tuple[Any, ...]
+
+
+def rows(sql: str, params: Sequence[Any] = (), *, using: str) -> list[Row]:
+    """The rows of a SELECT as they come."""
+    return _sent(sql, params, using, is_read=True)
+
+
+def first(sql: str, params: Sequence[Any] = (), *, using: str) -> Row | None:
+    """The first row; None where there is none."""
+    found = _sent(sql, params, using, is_read=True)
+    return found[0] if found else None
+
+
+def run(sql: str, params: Sequence[Any] = (), *, using: str) -> None:
+    """Send a statement that gives no rows worth reading."""
+    _sent(sql, params, using, is_read=False)
+
+
+def _sent(sql: str, params: Sequence[Any], using: str, *, is_read: bool) -> list[Row]:
+    connection: Any = connections[using]
+    raw = connection.connection
+    if raw is None or connection.execute_wrappers or connection.queries_logged:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall()) if is_read else []
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors:
+        if connection.vendor == "postgresql":
+            cursor = _postgresql_cursor()(raw)
+            cursor.execute(sql, params, prepare=True)
+        else:
+            cursor = raw.execute(_question_marks(sql), params)
+        found: list[Row] = cursor.fetchall() if is_read else []
+        cursor.close()
+        return found
+
+
+@cache
+def _postgresql_cursor() -> Any:
+    """Django's PostgreSQL cursors put values into the text, which cannot be prepared."""
+    from psycopg import Cursor
+
+    return Cursor
+
+
+@cache
+def _question_marks(sql: str) -> str:
+    return sql.replace("%s", "?")
