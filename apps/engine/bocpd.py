@@ -230,9 +230,8 @@ def _drop_lightest_nb(f: Array1d, i: IntArray1d) -> None:
     """Make room in a full state."""
     cap, count = i[J_CAP], i[J_COUNT]
     mass = f[B_RUNS : B_RUNS + count]
-    least, lightest = _least_nb(mass), 0
-    while mass[lightest] > least:
-        lightest += 1
+    lightest = _lightest_nb(mass)
+    least = mass[lightest]
     for column in range(COLUMNS - 1):
         _remove_nb(f[B_RUNS + column * cap : B_RUNS + column * cap + count], lightest)
     scale = 1.0 / (1.0 - least)
@@ -251,24 +250,34 @@ def _remove_nb(column: Array1d, at: int) -> None:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _least_nb(x: Array1d) -> float:
-    """The smallest of at least one value."""
-    a = b = c = d = x[0]
-    body = x.shape[0] - x.shape[0] % 4
-    for j in range(0, body, 4):
-        a, b, c, d = min(a, x[j]), min(b, x[j + 1]), min(c, x[j + 2]), min(d, x[j + 3])
-    for j in range(body, x.shape[0]):
-        a = min(a, x[j])
-    return min(min(a, b), min(c, d))
+def _lightest_nb(mass: Array1d) -> int:
+    """The place of the smallest mass, the oldest of equals. Bits of numbers from 0 on are ordered as they are."""
+    bits, n = mass.view(np.int64), mass.shape[0]
+    least = bits[0]
+    for j in range(n):
+        least = min(least, bits[j])
+    at = 0
+    while bits[at] > least:
+        at += 1
+    return at
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _heaviest_nb(mass: Array1d, n: int) -> int:
+    """The place of the largest of the first n masses, the youngest of equals."""
+    bits = mass.view(np.int64)
+    most, at = bits[0], 0
+    for j in range(n):
+        most = max(most, bits[j])
+    for j in range(n):
+        at = max(at, j if bits[j] == most else 0)
+    return at
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _summarize_nb(f: Array1d, i: IntArray1d, mass: Array1d, length: Array1d) -> None:
     """P(L <= 10), E[L] and the likeliest L (the shorter of equals)."""
-    mode = 0
-    for j in range(i[J_COUNT]):
-        if mass[j] >= mass[mode]:
-            mode = j
+    mode = _heaviest_nb(mass, i[J_COUNT])
     recent, j = 0.0, i[J_COUNT] - 1
     while j >= 0 and length[j] <= RECENT:
         recent += mass[j]

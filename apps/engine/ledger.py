@@ -13,7 +13,7 @@ from apps.engine.portfolio import dust_value_nb
 from apps.engine.trips import N_TRIP, OPEN, TRIP_EXIT_MS, trip_nb
 from apps.engine.values import Array1d, IntArray1d, IntArray2d
 
-MAX_WINDOW = 512
+MAX_WINDOW = 512  # a power of 2
 MAX_RATE = 64
 MAX_CLOSED = 64
 
@@ -38,6 +38,7 @@ class BookState(NamedTuple):
     order_sides: IntArray2d
     repeat_latched: IntArray1d
     due: IntArray1d
+    rows: IntArray1d
 
 
 TOTAL_CASH, TOTAL_BREAKER, TOTAL_WINDOW = 0, 1, 2
@@ -64,6 +65,7 @@ def book_state(n_symbols: int, cash_e8: int) -> BookState:
         order_sides=np.zeros((n_symbols, MAX_RATE), np.int64),
         repeat_latched=np.zeros(n_symbols, np.int64),
         due=np.zeros(n_symbols, np.int64),
+        rows=np.zeros(n_symbols, np.int64),
     )
 
 
@@ -121,7 +123,7 @@ def desk_of_nb(
     high_water = equity
     n = t[TOTAL_WINDOW]
     for j in range(max(0, n - window_limit), n):
-        high_water = max(high_water, book.window[j % MAX_WINDOW])
+        high_water = max(high_water, book.window[j & (MAX_WINDOW - 1)])
     times, sides = book.order_times[s], book.order_sides[s]
     closed, profit = closed_within_nb(book.closed_times[s], book.closed_profits[s], ts_ms - lookback_ms)
     exit_ms = book.trips[s, TRIP_EXIT_MS]
@@ -181,7 +183,7 @@ def settle_nb(book: BookState, s: int, ts_ms: int, w: Workspace) -> None:
             book.closed_times[s, place] = ts_ms
             book.closed_profits[s, place] = profit
         n = book.totals[TOTAL_WINDOW]
-        book.window[n % MAX_WINDOW] = out[INTS.equity_after_e8]
+        book.window[n & (MAX_WINDOW - 1)] = out[INTS.equity_after_e8]
         book.totals[TOTAL_WINDOW] = n + 1
     book.positions[s] = out[INTS.position_after_lots]
     book.dust[s] = out[INTS.dust_after_e8]

@@ -16,7 +16,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from apps.engine.linear import LANES, SIZE, TRIANGLE, factor_nb, load_nb, solve_lower_nb, solve_upper_nb
+from apps.engine.linear import (
+    LANES,
+    SIZE,
+    TRIANGLE,
+    columns_are_equal_nb,
+    factor_columns_nb,
+    factor_nb,
+    load_nb,
+    solve_columns_nb,
+    solve_lower_nb,
+    solve_upper_nb,
+)
 from apps.engine.propensity import (
     STATUS_BAD_PARAMETER,
     STATUS_NOT_FINITE,
@@ -85,12 +96,11 @@ def discount_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, factor: fl
     """Multiply all statistics by a factor in (0, 1]: forgetting never reaches the prior itself."""
     if not (factor > 0.0 and factor <= 1.0):
         return STATUS_BAD_PARAMETER
-    for t in range(N_TRIANGLE):
-        for k in range(sxx.shape[1]):
-            sxx[t, k] *= factor
-    for i in range(N_CONTEXT):
-        for k in range(sxy.shape[1]):
-            sxy[i, k] *= factor
+    designs, products = sxx.ravel(), sxy.ravel()
+    for j in range(designs.shape[0]):
+        designs[j] *= factor
+    for j in range(products.shape[0]):
+        products[j] *= factor
     for k in range(syy.shape[0]):
         syy[k] *= factor
         n[k] *= factor
@@ -103,11 +113,8 @@ def learn_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, x: Array1d, y
     n_arms = syy.shape[0]
     if not _fits_nb(sxx, sxy, syy, n, x) or y.shape[0] != n_arms or mask.shape[0] != n_arms:
         return STATUS_BAD_PARAMETER
-    is_full = True
     for k in range(n_arms):
-        if mask[k] == 0:
-            is_full = False
-        elif not math.isfinite(y[k]):
+        if mask[k] != 0 and not math.isfinite(y[k]):
             return STATUS_NOT_FINITE
     for i in range(N_CONTEXT):
         if not math.isfinite(x[i]):
@@ -116,18 +123,11 @@ def learn_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, x: Array1d, y
     for i in range(N_CONTEXT):
         for j in range(i + 1):
             product = x[i] * x[j]
-            if is_full:
-                for k in range(n_arms):
-                    sxx[t, k] += product
-            else:
-                for k in range(n_arms):
-                    if mask[k] != 0:
-                        sxx[t, k] += product
+            for k in range(n_arms):
+                sxx[t, k] += product if mask[k] != 0 else 0.0
             t += 1
-    for i in range(N_CONTEXT):
         for k in range(n_arms):
-            if mask[k] != 0:
-                sxy[i, k] += x[i] * y[k]
+            sxy[i, k] += x[i] * y[k] if mask[k] != 0 else 0.0
     for k in range(n_arms):
         if mask[k] != 0:
             syy[k] += y[k] * y[k]
@@ -148,16 +148,18 @@ def posterior_nb(
     status = _check_prior_nb(lam, a0, b0, work)
     if not _fits_nb(sxx, sxy, syy, n, x):
         status = STATUS_BAD_PARAMETER
+    # With full feedback all arms have seen the same contexts: one factor serves them all, with the same bits.
+    is_shared = status == STATUS_OK and columns_are_equal_nb(sxx)
     for first in range(0, n_arms, LANES):
+        if status == STATUS_OK and (first == 0 or not is_shared):
+            is_sound = _factor_shared_nb(sxx, lam, x, work) if is_shared else _factor_lanes_nb(sxx, first, lam, x, work)
+            status = STATUS_OK if is_sound else STATUS_NOT_POSITIVE
         if status == STATUS_OK:
-            status = _factor_nb(sxx, first, lam, work)
-        if status == STATUS_OK:
-            for i in range(N_CONTEXT):
-                for lane in range(LANES):
-                    work[_SOLVED_X + i, lane] = x[i]
             load_nb(sxy, first, work, _SOLVED_Y)
-            solve_lower_nb(work, _SOLVED_X)
-            solve_lower_nb(work, _SOLVED_Y)
+            if is_shared:
+                solve_columns_nb(work, _SOLVED_Y)
+            else:
+                solve_lower_nb(work, _SOLVED_Y)
             status = _read_posterior_nb(syy, n, first, a0, b0, work, loc, h, a, b)
     if status != STATUS_OK:
         for k in range(n_arms):
@@ -172,7 +174,8 @@ def coefficients_nb(sxx: Array2d, sxy: Array2d, lam: float, work: Array2d, m_out
     status = _check_prior_nb(lam, A0_MIN, 1.0, work)
     for first in range(0, n_arms, LANES):
         if status == STATUS_OK:
-            status = _factor_nb(sxx, first, lam, work)
+            load_nb(sxx, first, work, 0)
+            status = STATUS_OK if factor_nb(work, lam) else STATUS_NOT_POSITIVE
         if status == STATUS_OK:
             load_nb(sxy, first, work, _SOLVED_Y)
             solve_lower_nb(work, _SOLVED_Y)
@@ -257,9 +260,26 @@ def _check_prior_nb(lam: float, a0: float, b0: float, work: Array2d) -> int:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _factor_nb(sxx: Array2d, first: int, lam: float, work: Array2d) -> int:
+def _factor_lanes_nb(sxx: Array2d, first: int, lam: float, x: Array1d, work: Array2d) -> bool:
+    """A factor per arm, and the solved context."""
     load_nb(sxx, first, work, 0)
-    return STATUS_OK if factor_nb(work, lam) else STATUS_NOT_POSITIVE
+    is_sound = factor_nb(work, lam)
+    for i in range(N_CONTEXT):
+        for lane in range(LANES):
+            work[_SOLVED_X + i, lane] = x[i]
+    solve_lower_nb(work, _SOLVED_X)
+    return is_sound
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _factor_shared_nb(sxx: Array2d, lam: float, x: Array1d, work: Array2d) -> bool:
+    """One factor for all arms, and the solved context in all lanes."""
+    is_sound = factor_columns_nb(sxx, lam, work)
+    for i in range(N_CONTEXT):
+        for lane in range(LANES):
+            work[_SOLVED_X + i, lane] = x[i]
+    solve_columns_nb(work, _SOLVED_X)
+    return is_sound
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -40,20 +40,20 @@ def window_push_nb(f: Array1d, at: int, i: IntArray1d, head: int, value: float) 
     """Append a finite value; the oldest leaves a full window."""
     capacity, count, position = i[head], i[head + 1], i[head + 2]
     ordered = at + capacity
-    hole = count
+    place, hole = rank_nb(f, ordered, count, value), count
     if count == capacity:
         hole = rank_nb(f, ordered, count, f[at + position])
     else:
         i[head + 1] = count + 1
-    # The hole travels to where the new value belongs, so only what lies between the two moves.
-    while hole > 0 and f[ordered + hole - 1] > value:
-        f[ordered + hole] = f[ordered + hole - 1]
-        hole -= 1
-    last = i[head + 1] - 1
-    while hole < last and f[ordered + hole + 1] < value:
-        f[ordered + hole] = f[ordered + hole + 1]
-        hole += 1
-    f[ordered + hole] = value
+    # Only what lies between the hole and the place of the new value moves.
+    if place > hole:
+        place -= 1
+        for j in range(ordered + hole, ordered + place):
+            f[j] = f[j + 1]
+    else:
+        for j in range(ordered + hole, ordered + place, -1):
+            f[j] = f[j - 1]
+    f[ordered + place] = value
     f[at + position] = value
     position += 1
     i[head + 2] = 0 if position == capacity else position
