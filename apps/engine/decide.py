@@ -85,7 +85,7 @@ def open_record_nb(view: ViewRecord, desk: DeskRecord, u: float, w: Any) -> None
     w.out_f[FLOATS.u] = u
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def intent_nb(
     view: ViewRecord, arms: Array2d, gates: IntArray1d, desk: DeskRecord, limits: LimitRecord, terms: TermsRecord,
     params: RouterParams, ask_ticks: int, u: float, w: Any,

@@ -38,7 +38,6 @@ class BookState(NamedTuple):
     order_sides: IntArray2d
     repeat_latched: IntArray1d
     due: IntArray1d
-    rows: IntArray1d
 
 
 TOTAL_CASH, TOTAL_BREAKER, TOTAL_WINDOW = 0, 1, 2
@@ -65,7 +64,6 @@ def book_state(n_symbols: int, cash_e8: int) -> BookState:
         order_sides=np.zeros((n_symbols, MAX_RATE), np.int64),
         repeat_latched=np.zeros(n_symbols, np.int64),
         due=np.zeros(n_symbols, np.int64),
-        rows=np.zeros(n_symbols, np.int64),
     )
 
 

@@ -17,7 +17,7 @@ TRIANGLE = 66
 LANES = 8
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[:, ::1], i8, f8[:, ::1], i8)", cache=True, error_model="numpy", nogil=True)
 def load_nb(source: Array2d, first: int, work: Array2d, row: int) -> None:
     """Copy the columns from `first` on into the lanes of work's rows from `row` on; lanes without a column get 0."""
     n_lanes = min(LANES, source.shape[1] - first)
@@ -28,7 +28,25 @@ def load_nb(source: Array2d, first: int, work: Array2d, row: int) -> None:
             work[row + i, lane] = source[i, first + lane]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[:, ::1], i8, i8, i8, i8)", cache=True, error_model="numpy", nogil=True)
+def _subtract_products_nb(work: Array2d, target: int, left: int, right: int, n: int) -> None:
+    """work[target] -= sum of work[left + p] work[right + p], p below n; eight sums in registers."""
+    s0, s1, s2, s3 = work[target, 0], work[target, 1], work[target, 2], work[target, 3]
+    s4, s5, s6, s7 = work[target, 4], work[target, 5], work[target, 6], work[target, 7]
+    for p in range(n):
+        s0 -= work[left + p, 0] * work[right + p, 0]
+        s1 -= work[left + p, 1] * work[right + p, 1]
+        s2 -= work[left + p, 2] * work[right + p, 2]
+        s3 -= work[left + p, 3] * work[right + p, 3]
+        s4 -= work[left + p, 4] * work[right + p, 4]
+        s5 -= work[left + p, 5] * work[right + p, 5]
+        s6 -= work[left + p, 6] * work[right + p, 6]
+        s7 -= work[left + p, 7] * work[right + p, 7]
+    work[target, 0], work[target, 1], work[target, 2], work[target, 3] = s0, s1, s2, s3
+    work[target, 4], work[target, 5], work[target, 6], work[target, 7] = s4, s5, s6, s7
+
+
+@njit("b1(f8[:, ::1], f8)", cache=True, error_model="numpy", nogil=True)
 def factor_nb(work: Array2d, ridge: float) -> bool:
     """Turn rows 0 to 65 (a matrix S) into the Cholesky factor of S + ridge I, its diagonal inverted.
 
@@ -51,7 +69,7 @@ def factor_nb(work: Array2d, ridge: float) -> bool:
     return is_sound
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[:, ::1], i8)", cache=True, error_model="numpy", nogil=True)
 def solve_lower_nb(work: Array2d, at: int) -> None:
     """Solve L z = v in place for the vector in rows `at` to `at` + 10, after factor_nb."""
     for i in range(SIZE):
@@ -61,7 +79,7 @@ def solve_lower_nb(work: Array2d, at: int) -> None:
             work[at + i, lane] *= work[row + i, lane]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[:, ::1], i8)", cache=True, error_model="numpy", nogil=True)
 def solve_upper_nb(work: Array2d, at: int) -> None:
     """Solve L' z = v in place for the vector in rows `at` to `at` + 10, after factor_nb."""
     for i in range(SIZE - 1, -1, -1):
@@ -109,7 +127,7 @@ def factor_columns_nb(source: Array2d, ridge: float, work: Array2d) -> bool:
     return is_sound
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[:, ::1], i8)", cache=True, error_model="numpy", nogil=True)
 def solve_columns_nb(work: Array2d, at: int) -> None:
     """solve_lower_nb after factor_columns_nb: one factor, a vector per lane."""
     factor = work.ravel()
@@ -121,21 +139,3 @@ def solve_columns_nb(work: Array2d, at: int) -> None:
             share = factor[SIZE * j + i]
             for lane in range(LANES):
                 work[at + i, lane] -= work[at + j, lane] * share
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _subtract_products_nb(work: Array2d, target: int, left: int, right: int, n: int) -> None:
-    """work[target] -= sum of work[left + p] work[right + p], p below n; eight sums in registers."""
-    s0, s1, s2, s3 = work[target, 0], work[target, 1], work[target, 2], work[target, 3]
-    s4, s5, s6, s7 = work[target, 4], work[target, 5], work[target, 6], work[target, 7]
-    for p in range(n):
-        s0 -= work[left + p, 0] * work[right + p, 0]
-        s1 -= work[left + p, 1] * work[right + p, 1]
-        s2 -= work[left + p, 2] * work[right + p, 2]
-        s3 -= work[left + p, 3] * work[right + p, 3]
-        s4 -= work[left + p, 4] * work[right + p, 4]
-        s5 -= work[left + p, 5] * work[right + p, 5]
-        s6 -= work[left + p, 6] * work[right + p, 6]
-        s7 -= work[left + p, 7] * work[right + p, 7]
-    work[target, 0], work[target, 1], work[target, 2], work[target, 3] = s0, s1, s2, s3
-    work[target, 4], work[target, 5], work[target, 6], work[target, 7] = s4, s5, s6, s7

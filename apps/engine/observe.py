@@ -107,7 +107,7 @@ def shadow_nb(slots_i: IntArray2d, slots_f: Array2d, bar_index: int, horizon: in
             slots_i[slot, SLOT_STAGE] = CLOSED
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def learn_closed_nb(
     slot_i: IntArray1d, slot_f: Array1d, slot_mask: IntArray1d, scalars_i: IntArray1d, horizon: int,
     sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, reward: Array1d,
@@ -130,7 +130,7 @@ def learn_closed_nb(
         scalars_i[S_REFUSED] += 1
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def open_slot_nb(
     slot_i: IntArray1d, slot_f: Array1d, slot_mask: IntArray1d, grid: int, sigma: float, context: Array1d,
     arms: Array2d, gates: IntArray1d,
@@ -146,7 +146,7 @@ def open_slot_nb(
         slot_mask[k] = 1 if gates[k] & (GATE_WARM_UP | GATE_GAP) == 0 else 0
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def gates_nb(gates: IntArray1d, seen: int, contiguous: int, warm_ups: IntArray1d, inactive: IntArray1d) -> None:
     """Which arms may be chosen now: warm, no gap inside the warm-up window, active."""
     for k in range(gates.shape[0]):
@@ -176,7 +176,7 @@ def fold_nb(
     return scalars_i[S_IS_GRID]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def face_nb(s: CoreState, signals: Array1d, warm_ups: IntArray1d, inactive: IntArray1d, is_bocpd: int) -> None:
     """Signals, gates and context as they are after this bar."""
     for k in range(signals.shape[0]):
@@ -187,7 +187,7 @@ def face_nb(s: CoreState, signals: Array1d, warm_ups: IntArray1d, inactive: IntA
     s.scalars_f[S_AGE] = age if age >= 0.0 else 0.0
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def look_nb(
     s: CoreState, params: RouterParams, horizon: int, signals: Array1d, warm_ups: IntArray1d, inactive: IntArray1d,
     is_bocpd: int, is_viewed: int,
@@ -215,7 +215,7 @@ def look_nb(
         view_nb(s, params, status, is_bocpd)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def view_nb(s: CoreState, params: RouterParams, status: int, is_bocpd: int) -> None:
     """The posterior at the context, and the scalars of a view. Without a context the arms' beliefs are 0."""
     sigma = sigma_nb(s.feature_f)
@@ -238,7 +238,7 @@ def view_nb(s: CoreState, params: RouterParams, status: int, is_bocpd: int) -> N
         s.scalars_i[S_MISSING] |= 1 << N_CONTEXT
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def keep_row_nb(s: CoreState, seen: ViewRows, row: int) -> None:
     """Copy the view of a grid bar out of the state."""
     seen.ints[row, ROW_INDEX] = s.scalars_i[S_LAST_INDEX]

@@ -68,7 +68,7 @@ def score_inputs_nb(
     return n_admissible, cash_cost
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def choose_arm_nb(
     arms: Array2d, terms: TermsRecord, params: RouterParams, cash_cost: float, u: float, w: Any
 ) -> tuple[int, int]:
