@@ -43,7 +43,7 @@ MIN_SEGMENT = 10
 TURBULENT_ENTER, TURBULENT_LEAVE = 0.85, 0.68
 TREND_ENTER, TREND_LEAVE = 1.5, 1.2
 TOP_RUNS = 50
-DETECTOR_RUNS = 600  # beyond them neighbors are merged
+DETECTOR_RUNS = 800  # beyond them neighbors are merged
 
 # Floats: volatility quantile and trend of the label, last standardized observations, detectors, windows.
 F_VOLATILITY, F_TREND, F_Z1, F_Z2 = 0, 1, 2, 3
