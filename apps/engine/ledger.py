@@ -99,7 +99,7 @@ def holding_value_nb(book: BookState, s: int, unit_e8: int, step_e8: int) -> int
     return value if book.dust[s] == 0 else value + dust_value_nb(book.dust[s], lot, step_e8)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def desk_of_nb(
     book: BookState, units: IntArray1d, steps: IntArray1d, s: int, bar_index: int, ts_ms: int, window_limit: int,
     lookback_ms: int, view_age_ms: int,
@@ -145,7 +145,7 @@ def oldest_nb(times: IntArray1d) -> int:
     return oldest
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def settle_latches_nb(book: BookState, s: int, out: IntArray1d) -> None:
     """Keep what the breakers have moved."""
     t = book.totals
@@ -161,7 +161,7 @@ def settle_latches_nb(book: BookState, s: int, out: IntArray1d) -> None:
         book.repeat_latched[s] = 1
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def settle_nb(book: BookState, s: int, ts_ms: int, w: Workspace) -> None:
     """Carry a decision's outputs into the account."""
     out = w.out_i
