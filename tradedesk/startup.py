@@ -18,7 +18,7 @@ from apps.execution.recovery import start_check
 from apps.risk.seeding import seed_controls
 from apps.strategy.fold import inactive_arms, observe_settings
 from apps.web.clock import wall_ms
-from tradedesk.warm import warm_kernels
+from tradedesk.warm import compile_kernels, warm_kernels
 
 Say = Callable[[str], None]
 
@@ -38,9 +38,10 @@ def kernels_ready(say: Say) -> None:
     """Load the compiled engine, compiling what the cache does not hold."""
     # Some kernels are compiled as soon as they are imported, so files in the folder prove nothing.
     marker = Path(os.environ["NUMBA_CACHE_DIR"]) / "complete"
+    started = time.monotonic()
     if not marker.exists():
         say("engine: compiling the kernels (first start only, up to a minute)")
-    started = time.monotonic()
+        compile_kernels(say)
     warm_kernels(Observer(observe_settings(settings.SYMBOLS[0])), inactive_arms())
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()

@@ -4,8 +4,9 @@ Gaussian segments with a Normal-Inverse-Gamma prior and a constant hazard. What 
 number of observations in the current segment including the newest: one run per L. (The paper's P(r = 0) equals the
 hazard whatever the data are, so nothing can be read from it; alarms go by P(L <= 10).)
 
-Runs lighter than `prune_mass` are dropped and the rest renormalized; 0 keeps all of them and is exact. State is one
-float and one integer array, unused room is zero, a copy is a snapshot. Masses are linear, rescaled to sum 1 at each
+Runs lighter than `prune_mass` are dropped and the rest renormalized; 0 keeps all of them and is exact. Where more than
+`cap` runs have weight (stationary data: every one of them), neighbors are merged. State is one float and one integer
+array (runs.py), a copy is a snapshot. Masses are linear, rescaled to sum 1 at each
 step: a run's predictive density underflows only where it is nothing beside that of the newest run.
 """
 
@@ -17,22 +18,34 @@ import numpy as np
 from numba import njit
 
 from apps.engine.errors import InvalidInput
+from apps.engine.runs import (
+    B_ALPHA0,
+    B_BETA0,
+    B_HAZARD,
+    B_KAPPA0,
+    B_LOG_EVIDENCE,
+    B_MEAN0,
+    B_MEAN_LENGTH,
+    B_P_RECENT,
+    B_PRUNE_MASS,
+    B_RATIO0,
+    B_RUNS,
+    BOCPD_INTS,
+    COLUMNS,
+    J_CAP,
+    J_COUNT,
+    J_MODE,
+    J_SEEN,
+    dot_nb,
+    heaviest_nb,
+    make_room_nb,
+    prune_nb,
+    sum_nb,
+)
 from apps.engine.values import Array1d, IntArray1d
 
 RUN_CAP = 2000
 RECENT = 10
-
-B_MEAN0, B_KAPPA0, B_ALPHA0, B_BETA0, B_HAZARD, B_PRUNE_MASS, B_RATIO0 = 0, 1, 2, 3, 4, 5, 6
-B_LOG_EVIDENCE, B_P_RECENT, B_MEAN_LENGTH = 7, 8, 9
-B_RUNS = 10
-# Columns of the runs, oldest first, each `cap` long: P(L), mean, 1 / beta, L, gamma ratio, and room to work
-# (0 at rest).
-C_MASS, C_MEAN, C_PRECISION, C_LENGTH, C_RATIO, C_WORK = 0, 1, 2, 3, 4, 5
-COLUMNS = 6
-
-J_CAP, J_COUNT, J_SEEN, J_MODE = 0, 1, 2, 3
-BOCPD_INTS = 4
-
 # Below these bounds of s and 2 alpha s the power (1 + u)^-alpha comes from short series, several runs at a time.
 SMALL_S, SMALL_EXPONENT = 0.075, 8.0
 
@@ -47,7 +60,7 @@ def bocpd_state(
     *,
     prior: tuple[float, float, float, float] = (0.0, 1.0, 2.0, 1.0),
     hazard: float = 1.0 / 250.0,
-    prune_mass: float = 1e-8,
+    prune_mass: float = 1e-12,
 ) -> tuple[Array1d, IntArray1d]:
     """State before the first observation. `prior` is (mean, kappa, alpha, beta)."""
     mean, kappa, alpha, beta = prior
@@ -71,18 +84,17 @@ def bocpd_update_nb(f: Array1d, i: IntArray1d, x: float) -> float:
     """Take in one finite observation; answers ln p(x | what came before)."""
     cap = i[J_CAP]
     if i[J_COUNT] == cap:
-        _drop_lightest_nb(f, i)
+        make_room_nb(f, i)
     _birth_nb(f, i)
     start, end = B_RUNS, B_RUNS + i[J_COUNT]
     mass, mean = f[start:end], f[start + cap : end + cap]
     precision, length = f[start + 2 * cap : end + 2 * cap], f[start + 3 * cap : end + 3 * cap]
     ratio, work = f[start + 4 * cap : end + 4 * cap], f[start + 5 * cap : end + 5 * cap]
     _learn_nb(mass, mean, precision, length, ratio, work, f[B_KAPPA0], f[B_ALPHA0], x)
-    _tail_powers_nb(mass, length, work, f[B_ALPHA0])
-    total = _sum_nb(mass, mass.shape[0])
+    total = sum_nb(mass, mass.shape[0])
     f[B_LOG_EVIDENCE] += math.log(total)
     i[J_SEEN] += 1
-    i[J_COUNT] = _prune_nb(mass, mean, precision, length, ratio, f[B_PRUNE_MASS] * total)
+    i[J_COUNT] = prune_nb(mass, mean, precision, length, ratio, f[B_PRUNE_MASS] * total)
     _summarize_nb(f, i, mass, length)
     return math.log(total)
 
@@ -107,13 +119,16 @@ def _learn_nb(
     mass: Array1d, mean: Array1d, precision: Array1d, length: Array1d, ratio: Array1d, work: Array1d,
     kappa0: float, alpha0: float, x: float,
 ) -> None:  # fmt: skip
-    """Update every run by x, and its mass by its Student-t predictive density but for the power, whose s goes to work.
+    """Update every run by x, and its mass by its Student-t predictive density.
 
     With u = kappa (x - mean)^2 / (2 (kappa + 1) beta) the density is
     ratio * sqrt(kappa / (2 (kappa + 1) beta')) * (1 + u)^-alpha, where beta' = beta (1 + u) and
     ratio(alpha) = Gamma(alpha + 1/2) / (Gamma(alpha) sqrt(pi)), so that ratio(a) ratio(a + 1/2) = a / pi.
     s = u / (2 + u). Divisions are what costs here, so one stands for the four by a, a + c, 2 a + c and pi ratio.
+    The power is exp(-2 alpha artanh(s)), in short series where s and the exponent are small; the s of other runs goes
+    to work, for `_large_powers_nb`.
     """
+    before, n_large = 2.0 * alpha0, 0
     for j in range(mass.shape[0]):
         kappa = kappa0 + length[j]
         distance = x - mean[j]
@@ -123,158 +138,58 @@ def _learn_nb(
         ab, er = a * b, e * r
         inverse = 1.0 / (ab * er)
         per_a = inverse * er * b
-        precision[j] *= inverse * er * a * a
-        mass[j] *= ratio[j] * math.sqrt(0.5 * kappa * per_a * precision[j])
+        learned = precision[j] * (inverse * er * a * a)
+        precision[j] = learned
+        density = ratio[j] * math.sqrt(0.5 * kappa * per_a * learned)
         mean[j] += distance * per_a
         ratio[j] = (alpha0 + 0.5 * length[j]) * inverse * ab * e
-        work[j] = c * inverse * ab * r
+        s = c * inverse * ab * r
+        exponent = before + length[j]
+        is_large = (s > SMALL_S) | (s * exponent > SMALL_EXPONENT)
+        work[j] = s if is_large else 0.0
+        n_large += is_large
+        s = 0.0 if is_large else s
+        q = s * s
+        # artanh(s) to s^11 (the next term is below 3e-15 of it), then exp(t / 64) to t^9 and six squarings.
+        p = 1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0))
+        p = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * p))
+        t = exponent * s * p * (-1.0 / 64.0)
+        e = 1.0 / 5040.0 + t * (1.0 / 40320.0 + t * (1.0 / 362880.0))
+        e = 1.0 / 24.0 + t * (1.0 / 120.0 + t * (1.0 / 720.0 + t * e))
+        e = 1.0 + t * (1.0 + t * (0.5 + t * (1.0 / 6.0 + t * e)))
+        e *= e
+        e *= e
+        e *= e
+        e *= e
+        e *= e
+        mass[j] *= density * (e * e)
         length[j] += 1.0
+    _large_powers_nb(mass, length, work, before - 1.0, n_large)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _tail_powers_nb(mass: Array1d, length: Array1d, work: Array1d, alpha0: float) -> None:
-    """Multiply each mass by (1 + u)^-alpha = exp(-2 alpha artanh(s)) and clear the work column."""
-    before, n = 2.0 * alpha0 - 1.0, mass.shape[0]
-    large = 0
-    for j in range(n):
-        large += (work[j] > SMALL_S) | (work[j] * (before + length[j]) > SMALL_EXPONENT)
-    j = n - 1
-    while large > 0:  # from the youngest, among which most of them are
+def _large_powers_nb(mass: Array1d, length: Array1d, work: Array1d, before: float, n_large: int) -> None:
+    """The powers that are no matter of short series, by libm; clears the work column."""
+    j = mass.shape[0] - 1
+    while n_large > 0:  # from the youngest, among which most of them are
         s = work[j]
-        if (s > SMALL_S) | (s * (before + length[j]) > SMALL_EXPONENT):
+        if s > 0.0:
             mass[j] *= math.exp(-0.5 * (before + length[j]) * math.log1p(2.0 * s / (1.0 - s)))
             work[j] = 0.0
-            large -= 1
+            n_large -= 1
         j -= 1
-    for j in range(n):
-        s = work[j]
-        q = s * s
-        # artanh(s) to s^15, then exp(t / 64) to t^10 and six squarings.
-        p = 1.0 / 13.0 + q * (1.0 / 15.0)
-        p = 1.0 / 9.0 + q * (1.0 / 11.0 + q * p)
-        p = 1.0 / 5.0 + q * (1.0 / 7.0 + q * p)
-        p = 1.0 + q * (1.0 / 3.0 + q * p)
-        t = (before + length[j]) * s * p * (-1.0 / 64.0)
-        e = 1.0 / 362880.0 + t * (1.0 / 3628800.0)
-        e = 1.0 / 5040.0 + t * (1.0 / 40320.0 + t * e)
-        e = 1.0 / 120.0 + t * (1.0 / 720.0 + t * e)
-        e = 1.0 / 6.0 + t * (1.0 / 24.0 + t * e)
-        e = 1.0 + t * (1.0 + t * (0.5 + t * e))
-        e *= e
-        e *= e
-        e *= e
-        e *= e
-        e *= e
-        mass[j] *= e * e
-        work[j] = 0.0
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _dot_nb(x: Array1d, y: Array1d, n: int) -> float:
-    """Sum of the first n products; four accumulators, so that additions need not wait for one another."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    body = n - n % 4
-    for j in range(0, body, 4):
-        a += x[j] * y[j]
-        b += x[j + 1] * y[j + 1]
-        c += x[j + 2] * y[j + 2]
-        d += x[j + 3] * y[j + 3]
-    for j in range(body, n):
-        a += x[j] * y[j]
-    return (a + b) + (c + d)
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _sum_nb(x: Array1d, n: int) -> float:
-    """Sum of the first n; four accumulators."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    body = n - n % 4
-    for j in range(0, body, 4):
-        a += x[j]
-        b += x[j + 1]
-        c += x[j + 2]
-        d += x[j + 3]
-    for j in range(body, n):
-        a += x[j]
-    return (a + b) + (c + d)
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _prune_nb(
-    mass: Array1d, mean: Array1d, precision: Array1d, length: Array1d, ratio: Array1d, threshold: float
-) -> int:
-    """Drop the runs below the threshold, close the ranks, rescale to sum 1; answers how many are left."""
-    light = 0
-    for j in range(mass.shape[0]):
-        light += mass[j] < threshold
-    kept = mass.shape[0]
-    if light > 0:
-        kept = 0
-        for j in range(mass.shape[0]):
-            if mass[j] < threshold:
-                continue
-            if kept < j:
-                mass[kept], mean[kept], precision[kept] = mass[j], mean[j], precision[j]
-                length[kept], ratio[kept] = length[j], ratio[j]
-            kept += 1
-        for j in range(kept, mass.shape[0]):
-            mass[j] = mean[j] = precision[j] = length[j] = ratio[j] = 0.0
-    scale = 1.0 / _sum_nb(mass, kept)
-    for j in range(kept):
-        mass[j] *= scale
-    return kept
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _drop_lightest_nb(f: Array1d, i: IntArray1d) -> None:
-    """Make room in a full state."""
-    cap, count = i[J_CAP], i[J_COUNT]
-    mass = f[B_RUNS : B_RUNS + count]
-    least, lightest = _least_nb(mass), 0
-    while mass[lightest] > least:
-        lightest += 1
-    for column in range(COLUMNS - 1):
-        _remove_nb(f[B_RUNS + column * cap : B_RUNS + column * cap + count], lightest)
-    scale = 1.0 / (1.0 - least)
-    for j in range(count - 1):
-        mass[j] *= scale
-    i[J_COUNT] = count - 1
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _remove_nb(column: Array1d, at: int) -> None:
-    """Close the gap at one place of a column; the freed last place becomes 0."""
-    target, source = column[at:], column[at + 1 :]
-    for j in range(source.shape[0]):
-        target[j] = source[j]
-    target[source.shape[0]] = 0.0
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _least_nb(x: Array1d) -> float:
-    """The smallest of at least one value."""
-    a = b = c = d = x[0]
-    body = x.shape[0] - x.shape[0] % 4
-    for j in range(0, body, 4):
-        a, b, c, d = min(a, x[j]), min(b, x[j + 1]), min(c, x[j + 2]), min(d, x[j + 3])
-    for j in range(body, x.shape[0]):
-        a = min(a, x[j])
-    return min(min(a, b), min(c, d))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _summarize_nb(f: Array1d, i: IntArray1d, mass: Array1d, length: Array1d) -> None:
     """P(L <= 10), E[L] and the likeliest L (the shorter of equals)."""
-    mode = 0
-    for j in range(i[J_COUNT]):
-        if mass[j] >= mass[mode]:
-            mode = j
+    mode = heaviest_nb(mass, i[J_COUNT])
     recent, j = 0.0, i[J_COUNT] - 1
     while j >= 0 and length[j] <= RECENT:
         recent += mass[j]
         j -= 1
     f[B_P_RECENT] = recent
-    f[B_MEAN_LENGTH] = _dot_nb(mass, length, i[J_COUNT])
+    f[B_MEAN_LENGTH] = dot_nb(mass, length, i[J_COUNT])
     i[J_MODE] = int(length[mode])
 
 
@@ -288,7 +203,7 @@ def bocpd_batch_nb(f: Array1d, i: IntArray1d, x: Array1d, recent: Array1d, mode:
 
 
 def segment_posterior(f: Array1d, i: IntArray1d) -> tuple[IntArray1d, Array1d]:
-    """(L, P(L)) of the runs alive, shortest first."""
+    """(L, P(L)) of the runs alive, shortest first; merged runs stand at their mean length."""
     cap, count = int(i[J_CAP]), int(i[J_COUNT])
-    lengths = f[B_RUNS + 3 * cap : B_RUNS + 3 * cap + count][::-1].astype(np.int64)
+    lengths = np.rint(f[B_RUNS + 3 * cap : B_RUNS + 3 * cap + count][::-1]).astype(np.int64)
     return lengths, f[B_RUNS : B_RUNS + count][::-1].copy()

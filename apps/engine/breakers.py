@@ -65,7 +65,7 @@ def hard_nb(desk: DeskRecord, limits: LimitRecord, out_i: IntArray1d) -> None:
     out_i[INTS.is_hard_latched] = latched
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def breakers_nb(desk: DeskRecord, limits: LimitRecord, out_i: IntArray1d) -> DeskRecord:
     """Move all three; the desk as the guards then see it."""
     rolling_nb(desk, limits, out_i)

@@ -43,7 +43,7 @@ _FILTER_LOT_SIZE = int(Reason.FILTER_LOT_SIZE)
 _FILTER_MIN_NOTIONAL = int(Reason.FILTER_MIN_NOTIONAL)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def order_nb(signed_lots: int, ask_ticks: int, desk: DeskRecord, terms: TermsRecord) -> OrderRecord:
     """The order as guards judge it, counted at full size."""
     side = 1 if signed_lots > 0 else -1
@@ -62,7 +62,7 @@ def order_nb(signed_lots: int, ask_ticks: int, desk: DeskRecord, terms: TermsRec
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def open_record_nb(view: ViewRecord, desk: DeskRecord, u: float, w: Any) -> None:
     """Clear the output rows and write what is known before anything is decided."""
     w.out_i[:] = 0
@@ -85,7 +85,7 @@ def open_record_nb(view: ViewRecord, desk: DeskRecord, u: float, w: Any) -> None
     w.out_f[FLOATS.u] = u
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def intent_nb(
     view: ViewRecord, arms: Array2d, gates: IntArray1d, desk: DeskRecord, limits: LimitRecord, terms: TermsRecord,
     params: RouterParams, ask_ticks: int, u: float, w: Any,

@@ -156,7 +156,7 @@ def last_close_at_nb(i: IntArray1d) -> int:
     return F_CLOSES + i[I_RING] + i[I_POSITION]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8[::1], i8)", cache=True, error_model="numpy", nogil=True)
 def close_nb(f: Array1d, i: IntArray1d, bars_ago: int) -> float:
     """The close so many bars ago, at most max(240, H)."""
     return f[last_close_at_nb(i) - bars_ago]

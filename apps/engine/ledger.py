@@ -13,7 +13,7 @@ from apps.engine.portfolio import dust_value_nb
 from apps.engine.trips import N_TRIP, OPEN, TRIP_EXIT_MS, trip_nb
 from apps.engine.values import Array1d, IntArray1d, IntArray2d
 
-MAX_WINDOW = 512
+MAX_WINDOW = 512  # a power of 2
 MAX_RATE = 64
 MAX_CLOSED = 64
 
@@ -99,7 +99,7 @@ def holding_value_nb(book: BookState, s: int, unit_e8: int, step_e8: int) -> int
     return value if book.dust[s] == 0 else value + dust_value_nb(book.dust[s], lot, step_e8)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def desk_of_nb(
     book: BookState, units: IntArray1d, steps: IntArray1d, s: int, bar_index: int, ts_ms: int, window_limit: int,
     lookback_ms: int, view_age_ms: int,
@@ -121,7 +121,7 @@ def desk_of_nb(
     high_water = equity
     n = t[TOTAL_WINDOW]
     for j in range(max(0, n - window_limit), n):
-        high_water = max(high_water, book.window[j % MAX_WINDOW])
+        high_water = max(high_water, book.window[j & (MAX_WINDOW - 1)])
     times, sides = book.order_times[s], book.order_sides[s]
     closed, profit = closed_within_nb(book.closed_times[s], book.closed_profits[s], ts_ms - lookback_ms)
     exit_ms = book.trips[s, TRIP_EXIT_MS]
@@ -145,7 +145,7 @@ def oldest_nb(times: IntArray1d) -> int:
     return oldest
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def settle_latches_nb(book: BookState, s: int, out: IntArray1d) -> None:
     """Keep what the breakers have moved."""
     t = book.totals
@@ -161,7 +161,7 @@ def settle_latches_nb(book: BookState, s: int, out: IntArray1d) -> None:
         book.repeat_latched[s] = 1
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def settle_nb(book: BookState, s: int, ts_ms: int, w: Workspace) -> None:
     """Carry a decision's outputs into the account."""
     out = w.out_i
@@ -181,7 +181,7 @@ def settle_nb(book: BookState, s: int, ts_ms: int, w: Workspace) -> None:
             book.closed_times[s, place] = ts_ms
             book.closed_profits[s, place] = profit
         n = book.totals[TOTAL_WINDOW]
-        book.window[n % MAX_WINDOW] = out[INTS.equity_after_e8]
+        book.window[n & (MAX_WINDOW - 1)] = out[INTS.equity_after_e8]
         book.totals[TOTAL_WINDOW] = n + 1
     book.positions[s] = out[INTS.position_after_lots]
     book.dust[s] = out[INTS.dust_after_e8]

@@ -79,7 +79,7 @@ def unfilled_reason_nb(n_fills: int, terms: TermsRecord, arrival: ArrivalRecord)
     return _PARTICIPATION_CAP if is_priced else _NUMERIC_FAULT
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def execute_nb(
     order: OrderRecord, view: ViewRecord, desk: DeskRecord, limits: LimitRecord, terms: TermsRecord,
     arrival: ArrivalRecord, bids: IntArray2d, asks: IntArray2d, w: Any,

@@ -11,7 +11,8 @@ import numpy as np
 
 from apps.engine.decision import ViewRecord
 from apps.engine.errors import DataError
-from apps.engine.observe import (
+from apps.engine.observe import observe_batch_nb
+from apps.engine.observe_state import (
     S_ADV,
     S_AGE,
     S_APPLIED,
@@ -22,9 +23,9 @@ from apps.engine.observe import (
     S_RECENT,
     S_SIGMA,
     CoreState,
+    ViewRows,
     core_state,
-    observe_bar_nb,
-    observe_batch_nb,
+    view_rows,
 )
 from apps.engine.policies import Policy, arms, validate_values
 from apps.engine.policies.driver import policy_batch_nb
@@ -34,6 +35,7 @@ from apps.engine.values import Array1d, Array2d, Bars, IntArray1d
 from apps.engine.view import View
 
 E8_FLOAT = 1e-8
+NO_ROWS = view_rows(0, 1)
 Columns: TypeAlias = tuple[Array1d, Array1d, Array1d, Array1d, Array1d]
 
 
@@ -73,32 +75,36 @@ class Observer:
         self.runs = [PolicyRun(policy, settings.policy_values.get(policy.policy_id, {})) for policy in arms()]
         self.core: CoreState = core_state(settings.horizon_bars, len(self.runs))
         self.warm_ups: IntArray1d = np.array([run.warm_up for run in self.runs], np.int64)
-        self._signals = np.zeros(len(self.runs))
+        self._signals = np.zeros((1, len(self.runs)))
 
     def observe(self, bars: Bars, *, inactive: IntArray1d, is_bocpd: bool) -> View:
-        """Fold the single bar in `bars`; the view after it."""
-        self._require_later(bars)
-        open_, high, low, close, volume = (float(column[0]) * E8_FLOAT for column in bars[1:6])
-        for k, run in enumerate(self.runs):
-            self._signals[k] = self._clipped(run.update((open_, high, low, close, volume)))
-        index = int(bars.open_time_ms[0]) // self.settings.interval_ms
-        observe_bar_nb(
-            self.core, self.settings.params, self.settings.horizon_bars, index, open_, high, low, close, volume,
-            self._signals, self.warm_ups, inactive, int(is_bocpd),
-        )  # fmt: skip
-        return self.view()
-
-    def observe_many(self, bars: Bars, *, inactive: IntArray1d, is_bocpd: bool) -> None:
-        """Fold many bars at once: the same kernels, the same bits."""
-        if bars.n == 0:
-            return
+        """Fold the single bar in `bars`; the view after it. The batch of one, without its detours."""
         self._require_later(bars)
         columns = float_columns(bars)
-        observe_batch_nb(
-            self.core, self.settings.params, self.settings.horizon_bars,
-            bars.open_time_ms // self.settings.interval_ms, *columns, self.signal_matrix(columns),
-            self.warm_ups, inactive, int(is_bocpd),
-        )  # fmt: skip
+        open_, high, low, close, volume = (float(column[0]) for column in columns)
+        for k, run in enumerate(self.runs):
+            self._signals[0, k] = self._clipped(run.update((open_, high, low, close, volume)))
+        self._fold(bars, columns, self._signals, inactive, is_bocpd, NO_ROWS)
+        return self.view()
+
+    def observe_many(
+        self, bars: Bars, *, inactive: IntArray1d, is_bocpd: bool, seen: ViewRows = NO_ROWS
+    ) -> int:  # fmt: skip
+        """Fold many bars at once: the same kernels, the same bits. Answers how many rows of `seen` it filled."""
+        if bars.n == 0:
+            return 0
+        self._require_later(bars)
+        columns = float_columns(bars)
+        return self._fold(bars, columns, self.signal_matrix(columns), inactive, is_bocpd, seen)
+
+    def _fold(
+        self, bars: Bars, columns: Columns, signals: Array2d, inactive: IntArray1d, is_bocpd: bool, seen: ViewRows
+    ) -> int:  # fmt: skip
+        index = bars.open_time_ms // self.settings.interval_ms
+        return int(observe_batch_nb(
+            self.core, self.settings.params, self.settings.horizon_bars, index, *columns, signals, self.warm_ups,
+            inactive, int(is_bocpd), seen,
+        ))  # fmt: skip
 
     def signal_matrix(self, columns: Columns) -> Array2d:
         """Every policy's signal after every bar, (n, K); moves the policies' states."""

@@ -38,7 +38,7 @@ def switch_cost_nb(signal: float, held: float, full_size: float, view: ViewRecor
     return rate * turnover / scale
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def score_inputs_nb(
     view: ViewRecord, arms: Array2d, gates: IntArray1d, desk: DeskRecord, terms: TermsRecord, base_e8: int, w: Any
 ) -> tuple[int, float]:
@@ -68,7 +68,7 @@ def score_inputs_nb(
     return n_admissible, cash_cost
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def choose_arm_nb(
     arms: Array2d, terms: TermsRecord, params: RouterParams, cash_cost: float, u: float, w: Any
 ) -> tuple[int, int]:
@@ -113,7 +113,7 @@ def judged_ticks_nb(side: int, mark_ticks: int, ask_ticks: int) -> int:
     return max(mark_ticks, ask_ticks) if side > 0 else mark_ticks
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def plan_nb(
     view: ViewRecord, arms: Array2d, gates: IntArray1d, desk: DeskRecord, limits: LimitRecord, terms: TermsRecord,
     params: RouterParams, ask_ticks: int, u: float, w: Any,

@@ -17,20 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from apps.engine.bocpd import (
-    B_LOG_EVIDENCE,
-    B_MEAN_LENGTH,
-    B_P_RECENT,
-    BOCPD_INTS,
-    J_MODE,
-    J_SEEN,
-    RUN_CAP,
-    bocpd_floats,
-    bocpd_state,
-    bocpd_update_nb,
-    segment_posterior,
-)
+from apps.engine.bocpd import bocpd_floats, bocpd_state, bocpd_update_nb, segment_posterior
 from apps.engine.errors import InvalidInput
+from apps.engine.runs import B_LOG_EVIDENCE, B_MEAN_LENGTH, B_P_RECENT, BOCPD_INTS, J_MODE, J_SEEN
 from apps.engine.values import Array1d, IntArray1d
 from apps.engine.windows import (
     MIN_SAMPLES,
@@ -54,12 +43,13 @@ MIN_SEGMENT = 10
 TURBULENT_ENTER, TURBULENT_LEAVE = 0.85, 0.68
 TREND_ENTER, TREND_LEAVE = 1.5, 1.2
 TOP_RUNS = 50
+DETECTOR_RUNS = 800  # beyond them neighbors are merged
 
 # Floats: volatility quantile and trend of the label, last standardized observations, detectors, windows.
 F_VOLATILITY, F_TREND, F_Z1, F_Z2 = 0, 1, 2, 3
 F_DETECTOR_1 = 4
-F_DETECTOR_2 = F_DETECTOR_1 + bocpd_floats(RUN_CAP)
-F_WINDOWS = F_DETECTOR_2 + bocpd_floats(RUN_CAP)
+F_DETECTOR_2 = F_DETECTOR_1 + bocpd_floats(DETECTOR_RUNS)
+F_WINDOWS = F_DETECTOR_2 + bocpd_floats(DETECTOR_RUNS)
 
 I_HORIZON, I_LABEL, I_GRIDS, I_LABEL_SINCE, I_SINCE_ALARM, I_ENABLED, I_ALARMS = 0, 1, 2, 3, 4, 5, 6
 I_ARMED_1, I_ARMED_2 = 7, 8
@@ -73,7 +63,7 @@ I_TREND = I_RANK + WINDOW_INTS
 REGIME_INTS = I_TREND + WINDOW_INTS
 
 
-def regime_state(horizon_bars: int, *, prune_mass: float = 1e-8) -> tuple[Array1d, IntArray1d]:
+def regime_state(horizon_bars: int, *, prune_mass: float = 1e-12) -> tuple[Array1d, IntArray1d]:
     """State before the first grid bar, for decisions every `horizon_bars` bars.
 
     Trailing windows hold 2160 / H and 4320 / H values, and never fewer than the 30 that a median needs.
@@ -91,7 +81,7 @@ def regime_state(horizon_bars: int, *, prune_mass: float = 1e-8) -> tuple[Array1
     i[I_RANK] = i[I_TREND] = rank
     f = np.zeros(int(i[I_TREND_AT]) + rank)
     f[:F_DETECTOR_1] = math.nan
-    detector_f, detector_i = bocpd_state(RUN_CAP, prune_mass=prune_mass)
+    detector_f, detector_i = bocpd_state(DETECTOR_RUNS, prune_mass=prune_mass)
     for f_at, i_at in ((F_DETECTOR_1, I_DETECTOR_1), (F_DETECTOR_2, I_DETECTOR_2)):
         f[f_at : f_at + detector_f.shape[0]] = detector_f
         i[i_at : i_at + BOCPD_INTS] = detector_i
@@ -129,7 +119,7 @@ def regime_grid_nb(
     return alarm
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("i8(f8[::1], i8, i8[::1], i8, i8, f8)", cache=True, error_model="numpy", nogil=True)
 def _detect_nb(f: Array1d, f_at: int, i: IntArray1d, i_at: int, armed: int, z: float) -> int:
     """Update one detector; 1 if its alarm fires."""
     detector = f[f_at : f_at + F_DETECTOR_2 - F_DETECTOR_1]
@@ -167,7 +157,7 @@ def _classify_nb(f: Array1d, i: IntArray1d) -> None:
         _label_nb(i, RANGE)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(i8[::1], i8)", cache=True, error_model="numpy", nogil=True)
 def _label_nb(i: IntArray1d, label: int) -> None:
     if i[I_LABEL] != label:
         i[I_LABEL] = label

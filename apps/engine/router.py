@@ -16,7 +16,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from apps.engine.linear import LANES, SIZE, TRIANGLE, factor_nb, load_nb, solve_lower_nb, solve_upper_nb
+from apps.engine.posterior import (
+    A0_MIN,
+    N_CONTEXT,
+    N_TRIANGLE,
+    STATUS_DEFICIT,
+    STATUS_NOT_POSITIVE,
+    coefficients_nb,
+    fits_nb,
+    posterior_nb,
+    posterior_work,
+)
 from apps.engine.propensity import (
     STATUS_BAD_PARAMETER,
     STATUS_NOT_FINITE,
@@ -28,21 +38,25 @@ from apps.engine.propensity import (
 from apps.engine.quadrature import DF
 from apps.engine.values import Array1d, Array2d, IntArray1d
 
-STATUS_NOT_POSITIVE = 6  # P has no Cholesky factor, so the statistics are broken
-STATUS_DEFICIT = 7  # b fell below b0 by more than rounding explains
+__all__ = [
+    "N_CONTEXT",
+    "N_TRIANGLE",
+    "STATUS_DEFICIT",
+    "STATUS_NOT_POSITIVE",
+    "RouterParams",
+    "RouterStats",
+    "coefficients_nb",
+    "decision_probabilities_nb",
+    "discount_nb",
+    "learn_nb",
+    "posterior_nb",
+    "posterior_work",
+    "router_stats",
+]
 
-N_CONTEXT = SIZE
-N_TRIANGLE = TRIANGLE
 MODE_THOMPSON = 0
 MODE_UCB = 1
 MODE_GREEDY = 2
-A0_MIN = 4.0  # df = 2a >= 8, the range of student.py
-DEFICIT_SHARE = 1e-8
-
-# Rows of a posterior's work array: the factor, then the solved context, then the solved reward products.
-_SOLVED_X = N_TRIANGLE
-_SOLVED_Y = N_TRIANGLE + N_CONTEXT
-POSTERIOR_ROWS = N_TRIANGLE + 2 * N_CONTEXT
 
 
 class RouterStats(NamedTuple):
@@ -75,22 +89,16 @@ def router_stats(n_arms: int) -> RouterStats:
     )
 
 
-def posterior_work() -> Array2d:
-    """The work array that posterior_nb and coefficients_nb need, whatever the number of arms."""
-    return np.zeros((POSTERIOR_ROWS, LANES))
-
-
 @njit(cache=True, error_model="numpy", nogil=True)
 def discount_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, factor: float) -> int:
     """Multiply all statistics by a factor in (0, 1]: forgetting never reaches the prior itself."""
     if not (factor > 0.0 and factor <= 1.0):
         return STATUS_BAD_PARAMETER
-    for t in range(N_TRIANGLE):
-        for k in range(sxx.shape[1]):
-            sxx[t, k] *= factor
-    for i in range(N_CONTEXT):
-        for k in range(sxy.shape[1]):
-            sxy[i, k] *= factor
+    designs, products = sxx.ravel(), sxy.ravel()
+    for j in range(designs.shape[0]):
+        designs[j] *= factor
+    for j in range(products.shape[0]):
+        products[j] *= factor
     for k in range(syy.shape[0]):
         syy[k] *= factor
         n[k] *= factor
@@ -101,13 +109,10 @@ def discount_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, factor: fl
 def learn_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, x: Array1d, y: Array1d, mask: IntArray1d) -> int:
     """Add one observation to every arm whose mask is not 0; the y of the others is not read."""
     n_arms = syy.shape[0]
-    if not _fits_nb(sxx, sxy, syy, n, x) or y.shape[0] != n_arms or mask.shape[0] != n_arms:
+    if not fits_nb(sxx, sxy, syy, n, x) or y.shape[0] != n_arms or mask.shape[0] != n_arms:
         return STATUS_BAD_PARAMETER
-    is_full = True
     for k in range(n_arms):
-        if mask[k] == 0:
-            is_full = False
-        elif not math.isfinite(y[k]):
+        if mask[k] != 0 and not math.isfinite(y[k]):
             return STATUS_NOT_FINITE
     for i in range(N_CONTEXT):
         if not math.isfinite(x[i]):
@@ -116,73 +121,16 @@ def learn_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, x: Array1d, y
     for i in range(N_CONTEXT):
         for j in range(i + 1):
             product = x[i] * x[j]
-            if is_full:
-                for k in range(n_arms):
-                    sxx[t, k] += product
-            else:
-                for k in range(n_arms):
-                    if mask[k] != 0:
-                        sxx[t, k] += product
+            for k in range(n_arms):
+                sxx[t, k] += product if mask[k] != 0 else 0.0
             t += 1
-    for i in range(N_CONTEXT):
         for k in range(n_arms):
-            if mask[k] != 0:
-                sxy[i, k] += x[i] * y[k]
+            sxy[i, k] += x[i] * y[k] if mask[k] != 0 else 0.0
     for k in range(n_arms):
         if mask[k] != 0:
             syy[k] += y[k] * y[k]
             n[k] += 1.0
     return STATUS_OK
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def posterior_nb(
-    sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, x: Array1d, lam: float, a0: float, b0: float,
-    work: Array2d, loc: Array1d, h: Array1d, a: Array1d, b: Array1d,
-) -> int:  # fmt: skip
-    """Write x'm, x'P^-1x, a and b of every arm.
-
-    b >= b0 in exact arithmetic; a rounding below it is clipped, a deficit above 1e-8 Syy is STATUS_DEFICIT.
-    """
-    n_arms = syy.shape[0]
-    status = _check_prior_nb(lam, a0, b0, work)
-    if not _fits_nb(sxx, sxy, syy, n, x):
-        status = STATUS_BAD_PARAMETER
-    for first in range(0, n_arms, LANES):
-        if status == STATUS_OK:
-            status = _factor_nb(sxx, first, lam, work)
-        if status == STATUS_OK:
-            for i in range(N_CONTEXT):
-                for lane in range(LANES):
-                    work[_SOLVED_X + i, lane] = x[i]
-            load_nb(sxy, first, work, _SOLVED_Y)
-            solve_lower_nb(work, _SOLVED_X)
-            solve_lower_nb(work, _SOLVED_Y)
-            status = _read_posterior_nb(syy, n, first, a0, b0, work, loc, h, a, b)
-    if status != STATUS_OK:
-        for k in range(n_arms):
-            loc[k], h[k], a[k], b[k] = math.nan, math.nan, math.nan, math.nan
-    return status
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def coefficients_nb(sxx: Array2d, sxy: Array2d, lam: float, work: Array2d, m_out: Array2d) -> int:
-    """Write every arm's m = P^-1 Sxy into m_out (11, K), for snapshots; NaN if the status is not OK."""
-    n_arms = sxy.shape[1]
-    status = _check_prior_nb(lam, A0_MIN, 1.0, work)
-    for first in range(0, n_arms, LANES):
-        if status == STATUS_OK:
-            status = _factor_nb(sxx, first, lam, work)
-        if status == STATUS_OK:
-            load_nb(sxy, first, work, _SOLVED_Y)
-            solve_lower_nb(work, _SOLVED_Y)
-            solve_upper_nb(work, _SOLVED_Y)
-            status = _read_coefficients_nb(first, work, m_out)
-    if status != STATUS_OK:
-        for i in range(N_CONTEXT):
-            for k in range(n_arms):
-                m_out[i, k] = math.nan
-    return status
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -217,7 +165,7 @@ def decision_probabilities_nb(
     )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def _choose_mode_nb(
     a: Array1d, cash_score: float, admissible: IntArray1d, cash_admissible: int, params: RouterParams,
     work: Array2d, scores: Array1d, scales: Array1d, p_out: Array1d,
@@ -239,59 +187,3 @@ def _choose_mode_nb(
     if params.mode == MODE_GREEDY:
         return one_hot_nb(scores, admissible, cash_admissible, cash_score, p_out)
     return STATUS_BAD_PARAMETER
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _fits_nb(sxx: Array2d, sxy: Array2d, syy: Array1d, n: Array1d, x: Array1d) -> bool:
-    """Whether the shapes agree; compiled code would read beyond an array that is too short."""
-    n_arms = syy.shape[0]
-    is_square = sxx.shape[0] == N_TRIANGLE and sxx.shape[1] == n_arms and n.shape[0] == n_arms
-    return is_square and sxy.shape[0] == N_CONTEXT and sxy.shape[1] == n_arms and x.shape[0] == N_CONTEXT
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _check_prior_nb(lam: float, a0: float, b0: float, work: Array2d) -> int:
-    is_prior = lam > 0.0 and lam < math.inf and a0 >= A0_MIN and a0 < math.inf and b0 > 0.0 and b0 < math.inf
-    is_room = work.shape[0] >= POSTERIOR_ROWS and work.shape[1] == LANES
-    return STATUS_OK if is_prior and is_room else STATUS_BAD_PARAMETER
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _factor_nb(sxx: Array2d, first: int, lam: float, work: Array2d) -> int:
-    load_nb(sxx, first, work, 0)
-    return STATUS_OK if factor_nb(work, lam) else STATUS_NOT_POSITIVE
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _read_coefficients_nb(first: int, work: Array2d, m_out: Array2d) -> int:
-    for i in range(N_CONTEXT):
-        for k in range(first, min(first + LANES, m_out.shape[1])):
-            m_out[i, k] = work[_SOLVED_Y + i, k - first]
-            if not math.isfinite(m_out[i, k]):
-                return STATUS_NOT_FINITE
-    return STATUS_OK
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _read_posterior_nb(
-    syy: Array1d, n: Array1d, first: int, a0: float, b0: float, work: Array2d,
-    loc: Array1d, h: Array1d, a: Array1d, b: Array1d,
-) -> int:  # fmt: skip
-    """Read the solved vectors z = L^-1 x and v = L^-1 Sxy: x'm = z'v, h = z'z, Sxy'm = v'v."""
-    for k in range(first, min(first + LANES, syy.shape[0])):
-        lane = k - first
-        mean, leverage, explained = 0.0, 0.0, 0.0
-        for i in range(N_CONTEXT):
-            z, v = work[_SOLVED_X + i, lane], work[_SOLVED_Y + i, lane]
-            mean += z * v
-            leverage += z * z
-            explained += v * v
-        excess = 0.5 * (syy[k] - explained)
-        loc[k], h[k], a[k], b[k] = mean, leverage, a0 + 0.5 * n[k], b0 + max(excess, 0.0)
-        if not (math.isfinite(mean) and math.isfinite(leverage) and math.isfinite(a[k]) and math.isfinite(excess)):
-            return STATUS_NOT_FINITE
-        if n[k] < 0.0:
-            return STATUS_BAD_PARAMETER
-        if -excess > DEFICIT_SHARE * syy[k]:
-            return STATUS_DEFICIT
-    return STATUS_OK

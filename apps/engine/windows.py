@@ -2,6 +2,8 @@
 
 A window is a block of a float array, `ring[capacity]` followed by `ordered[capacity]`, at `at`, and three integers
 (capacity, count, next position) at `head`. Nothing is summed incrementally, so nothing drifts.
+
+Signatures are given: the compiler would make each function anew for every constant that it is called with.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def window_floats(capacity: int) -> int:
     return 2 * capacity
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("i8(f8[::1], i8, i8, f8)", cache=True, error_model="numpy", nogil=True)
 def rank_nb(f: Array1d, start: int, count: int, value: float) -> int:
     """How many of the sorted values f[start : start + count] are below `value`."""
     low, high = 0, count
@@ -35,31 +37,31 @@ def rank_nb(f: Array1d, start: int, count: int, value: float) -> int:
     return low
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[::1], i8, i8[::1], i8, f8)", cache=True, error_model="numpy", nogil=True)
 def window_push_nb(f: Array1d, at: int, i: IntArray1d, head: int, value: float) -> None:
     """Append a finite value; the oldest leaves a full window."""
     capacity, count, position = i[head], i[head + 1], i[head + 2]
     ordered = at + capacity
-    hole = count
+    place, hole = rank_nb(f, ordered, count, value), count
     if count == capacity:
         hole = rank_nb(f, ordered, count, f[at + position])
     else:
         i[head + 1] = count + 1
-    # The hole travels to where the new value belongs, so only what lies between the two moves.
-    while hole > 0 and f[ordered + hole - 1] > value:
-        f[ordered + hole] = f[ordered + hole - 1]
-        hole -= 1
-    last = i[head + 1] - 1
-    while hole < last and f[ordered + hole + 1] < value:
-        f[ordered + hole] = f[ordered + hole + 1]
-        hole += 1
-    f[ordered + hole] = value
+    # Only what lies between the hole and the place of the new value moves.
+    if place > hole:
+        place -= 1
+        for j in range(ordered + hole, ordered + place):
+            f[j] = f[j + 1]
+    else:
+        for j in range(ordered + hole, ordered + place, -1):
+            f[j] = f[j - 1]
+    f[ordered + place] = value
     f[at + position] = value
     position += 1
     i[head + 2] = 0 if position == capacity else position
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8, i8[::1], i8)", cache=True, error_model="numpy", nogil=True)
 def window_median_nb(f: Array1d, at: int, i: IntArray1d, head: int) -> float:
     """Median of a window that is not empty."""
     ordered, count = at + i[head], i[head + 1]
@@ -69,7 +71,7 @@ def window_median_nb(f: Array1d, at: int, i: IntArray1d, head: int) -> float:
     return 0.5 * (f[ordered + half - 1] + f[ordered + half])
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8, i8, f8, i8)", cache=True, error_model="numpy", nogil=True)
 def _nearest_nb(f: Array1d, ordered: int, count: int, center: float, k: int) -> float:
     """Distance from `center` to the k-th nearest of the sorted values (k from 1).
 
@@ -86,7 +88,7 @@ def _nearest_nb(f: Array1d, ordered: int, count: int, center: float, k: int) -> 
     return max(center - f[ordered + low], f[ordered + low + k - 1] - center)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8, i8[::1], i8, f8)", cache=True, error_model="numpy", nogil=True)
 def window_mad_nb(f: Array1d, at: int, i: IntArray1d, head: int, center: float) -> float:
     """Median absolute deviation from `center` of a window that is not empty, unscaled."""
     ordered, count = at + i[head], i[head + 1]
@@ -96,7 +98,7 @@ def window_mad_nb(f: Array1d, at: int, i: IntArray1d, head: int, center: float) 
     return 0.5 * (_nearest_nb(f, ordered, count, center, half) + _nearest_nb(f, ordered, count, center, half + 1))
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8, i8[::1], i8, f8)", cache=True, error_model="numpy", nogil=True)
 def window_standardize_nb(f: Array1d, at: int, i: IntArray1d, head: int, value: float) -> float:
     """(value - median) / (1.4826 MAD); NaN below 30 values or without spread."""
     if i[head + 1] < MIN_SAMPLES:
@@ -108,7 +110,7 @@ def window_standardize_nb(f: Array1d, at: int, i: IntArray1d, head: int, value: 
     return (value - median) / spread
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8, i8[::1], i8, f8)", cache=True, error_model="numpy", nogil=True)
 def window_quantile_nb(f: Array1d, at: int, i: IntArray1d, head: int, value: float) -> float:
     """Share of the window below `value`, ties counting half."""
     ordered, count = at + i[head], i[head + 1]
@@ -119,7 +121,7 @@ def window_quantile_nb(f: Array1d, at: int, i: IntArray1d, head: int, value: flo
     return (below + 0.5 * ties) / count
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8, i8[::1], i8, i8)", cache=True, error_model="numpy", nogil=True)
 def ring_mean_nb(f: Array1d, at: int, i: IntArray1d, head: int, n: int) -> float:
     """Mean of the newest n values of a window's ring; n is at most its count."""
     total = 0.0
@@ -133,7 +135,7 @@ def ring_mean_nb(f: Array1d, at: int, i: IntArray1d, head: int, n: int) -> float
     return total / n
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[::1], i8, i8[::1], i8, f8)", cache=True, error_model="numpy", nogil=True)
 def ring_push_nb(f: Array1d, at: int, i: IntArray1d, head: int, value: float) -> None:
     """Append to a ring that keeps no sorted copy (capacity floats only)."""
     capacity, position = i[head], i[head + 2]
@@ -142,7 +144,7 @@ def ring_push_nb(f: Array1d, at: int, i: IntArray1d, head: int, value: float) ->
     i[head + 2] = 0 if position + 1 == capacity else position + 1
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("UniTuple(f8, 2)(f8[::1], i8, i8, f8)", cache=True, error_model="numpy", nogil=True)
 def centered_moments_nb(f: Array1d, start: int, n: int, reference: float) -> tuple[float, float]:
     """(mean - reference, population sd) of f[start : start + n].
 
@@ -171,7 +173,7 @@ def centered_moments_nb(f: Array1d, start: int, n: int, reference: float) -> tup
     return mean, math.sqrt(max(square - mean * mean, 0.0))
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[::1], i8, f8, f8)", cache=True, error_model="numpy", nogil=True)
 def ewma_push_nb(f: Array1d, at: int, alpha: float, value: float) -> None:
     """Feed an exponentially weighted mean kept as weighted sum f[at] and weight f[at + 1], both started at 0.
 

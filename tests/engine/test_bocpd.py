@@ -21,6 +21,7 @@ from apps.engine.bocpd import (
     segment_posterior,
 )
 from apps.engine.errors import InvalidInput
+from apps.engine.runs import make_room_nb
 from tests.engine.series import digest
 
 Prior = tuple[float, float, float, float]
@@ -224,19 +225,58 @@ def test_the_mass_of_a_fresh_run_says_nothing_but_recent_mass_does() -> None:
     assert found[199][:10].sum() < 0.1 and found[205][:10].sum() > 0.9
 
 
-def test_a_full_state_drops_its_lightest_run() -> None:
-    f, i = bocpd_state(60)
-    dropped = 0
-    for value in changing(800):
-        lengths, masses = segment_posterior(f, i)
+def full_state(cap: int, *, seed: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """A state without a free place, of data without a change, where every run has weight."""
+    f, i = bocpd_state(cap)
+    for value in np.random.default_rng(seed).standard_normal(3 * cap):
         bocpd_update_nb(f, i, value)
-        after, masses_after = segment_posterior(f, i)
-        assert after.shape[0] <= 60 and masses_after.sum() == pytest.approx(1.0, abs=1e-12)
-        if lengths.shape[0] == 60:
-            gone = lengths[np.argmin(masses)]
-            assert gone + 1 not in after
-            dropped += 1
-    assert dropped > 100
+    assert i[J_COUNT] == cap
+    return f, i
+
+
+def test_making_room_keeps_mass_mean_length_and_all_but_one_pair() -> None:
+    f, i = full_state(90)
+    before = f[10:].reshape(6, 90).copy()
+    make_room_nb(f, i)
+    after = f[10:].reshape(6, 90)
+    at = int(np.flatnonzero(before[3] != after[3])[0])
+    assert i[J_COUNT] == 89 and not after[:, 89].any() and not after[5].any()
+    assert after[0].sum() == pytest.approx(before[0].sum(), rel=1e-15)
+    assert (after[0] * after[3]).sum() == pytest.approx((before[0] * before[3]).sum(), rel=1e-14)
+    assert before[3, at + 1] > 20.0
+    weights = before[0, at : at + 2] / before[0, at : at + 2].sum()
+    np.testing.assert_allclose(after[1:5, at], before[1:5, at : at + 2] @ weights, rtol=1e-14)
+    np.testing.assert_array_equal(after[:, :at], before[:, :at])
+    np.testing.assert_array_equal(after[:5, at + 1 : 89], before[:5, at + 2 :])
+    # The pair is the one whose lighter mass times squared relative difference of length is least.
+    gap = (before[3, :-1] - before[3, 1:]) / before[3, :-1]
+    loss = np.where(before[3, 1:] > 20.0, np.minimum(before[0, :-1], before[0, 1:]) * gap**2, np.inf)
+    assert at == int(np.argmin(loss))
+
+
+def test_a_full_state_stays_near_the_exact_one() -> None:
+    """Six runs of seven are merged away; what alarms and the age feature read hardly moves."""
+    f, i = bocpd_state(200)
+    g, j = bocpd_state(1_501, prune_mass=0.0)
+    recent = age = 0.0
+    for value in np.clip(np.random.default_rng(4).standard_t(4, 1_500), -3, 3):
+        bocpd_update_nb(f, i, value)
+        bocpd_update_nb(g, j, value)
+        recent = max(recent, abs(f[B_P_RECENT] - g[B_P_RECENT]))
+        age = max(age, abs(f[B_MEAN_LENGTH] - g[B_MEAN_LENGTH]))
+    assert i[J_COUNT] == 200 and j[J_COUNT] == 1_500
+    assert 0.0 < recent < 1e-3 and 0.0 < age < 10.0
+
+
+def test_where_only_short_runs_are_left_the_lightest_goes() -> None:
+    f, i = bocpd_state(12)
+    for value in changing(12):
+        bocpd_update_nb(f, i, value)
+    lengths, masses = segment_posterior(f, i)
+    make_room_nb(f, i)
+    after, masses_after = segment_posterior(f, i)
+    assert set(lengths) - set(after) == {lengths[np.argmin(masses)]} and len(after) == 11
+    assert masses_after.sum() == pytest.approx(1.0, abs=1e-15)
 
 
 def test_a_very_long_segment_keeps_its_precision() -> None:

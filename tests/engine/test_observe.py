@@ -22,8 +22,9 @@ from apps.engine.decision import (
     N_ARMS,
 )
 from apps.engine.errors import DataError
-from apps.engine.observe import S_CLIPPED, observe_bar_nb
-from apps.engine.observer import Observer, ObserveSettings, float_columns
+from apps.engine.observe import observe_batch_nb
+from apps.engine.observe_state import S_CLIPPED
+from apps.engine.observer import NO_ROWS, Observer, ObserveSettings, float_columns
 from apps.engine.router import N_CONTEXT, RouterParams
 from apps.engine.values import Bars
 from apps.engine.view import View, snapshot_bytes, view_from_snapshot
@@ -208,10 +209,10 @@ def full_run_views(bars: Bars, folded: Observer, at: Sequence[int]) -> list[byte
     columns = float_columns(bars)
     signals, found = folded.signal_matrix(columns), []
     for t in range(bars.n):
-        observe_bar_nb(
+        observe_batch_nb(
             folded.core, folded.settings.params, folded.settings.horizon_bars,
-            int(bars.open_time_ms[t]) // MINUTE_MS, *(float(column[t]) for column in columns), signals[t],
-            folded.warm_ups, ALL_ACTIVE, 1,
+            bars.open_time_ms[t : t + 1] // MINUTE_MS, *(column[t : t + 1] for column in columns),
+            signals[t : t + 1], folded.warm_ups, ALL_ACTIVE, 1, NO_ROWS,
         )  # fmt: skip
         if t in at:
             found.append(snapshot_bytes(dataclasses.replace(folded.view(), state_hash="")))

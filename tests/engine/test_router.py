@@ -227,3 +227,22 @@ def test_a_rounding_below_the_prior_is_clipped() -> None:
 
 def test_the_defaults_are_the_specification() -> None:
     assert RouterParams() == (30.0, 4.0, 4.0, 0.999, 0.8, 0.05, 0.3, 1.0, 0)
+
+
+def test_one_factor_for_all_arms_gives_the_bits_of_a_factor_each() -> None:
+    """Ten arms of one design, and the same ten beside one that has seen something else."""
+    rng = np.random.Generator(np.random.PCG64(21))
+    shared, apart = router_stats(10), router_stats(11)
+    for _ in range(300):
+        x, y = np.clip(rng.normal(size=N_CONTEXT), -3, 3), rng.normal(size=11)
+        for stats, n_arms in ((shared, 10), (apart, 11)):
+            discount_nb(*stats, 0.99)
+            learn_nb(*stats, x, y[:n_arms].copy(), np.ones(n_arms, np.int64))
+    other = np.zeros(11, np.int64)
+    other[10] = 1
+    learn_nb(*apart, rng.normal(size=N_CONTEXT), np.ones(11), other)
+    assert bool((shared.sxx == shared.sxx[:, :1]).all()) and not (apart.sxx[:, 10] == apart.sxx[:, 0]).all()
+    one, each = posterior(shared, x), posterior(apart, x)
+    assert one[0] == each[0] == STATUS_OK
+    for own, expected in zip(one[1], each[1], strict=True):
+        assert own.tobytes() == expected[:10].tobytes()

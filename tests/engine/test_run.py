@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,9 @@ def second_symbol() -> Bars:
                   for number, column in enumerate(bars)))  # fmt: skip
 
 
-def run_desk(*, seed: int = 20260101, **limits: int) -> Desk:
+def run_desk(
+    *, seed: int = 20260101, progress: Callable[[int, int], None] | None = None, **limits: int
+) -> Desk:  # fmt: skip
     blocks = [walk_bars(N, seed=7, sigma=0.01), second_symbol()]
     observers = [Observer(ObserveSettings(symbol, MINUTE_MS, H, params=LIVELY)) for symbol in ("BTCUSDT", "ETHUSDT")]
     terms = build_terms(
@@ -50,7 +53,8 @@ def run_desk(*, seed: int = 20260101, **limits: int) -> Desk:
     given = {"max_notional_e8": 10**14, "symbol_notional_cap_e8": 10**14, "max_drawdown_bps": 10_000, **limits}
     settings = RunSettings(seed, CASH_E8, build_limits(**given), terms, 50, DAY_MS)
     result = run(
-        observers, blocks, [FILTERS, OTHER], settings, inactive=np.zeros(N_ARMS, np.int64), is_bocpd=True
+        observers, blocks, [FILTERS, OTHER], settings, inactive=np.zeros(N_ARMS, np.int64), is_bocpd=True,
+        progress=progress,
     )  # fmt: skip
     return Desk(blocks, result, observers)
 
@@ -180,6 +184,18 @@ def test_the_same_seed_decides_the_same_and_another_does_not(desk: Desk) -> None
     assert again.decisions.tobytes() == desk.result.decisions.tobytes()
     assert again.floats.tobytes() == desk.result.floats.tobytes()
     assert other.decisions.tobytes() != desk.result.decisions.tobytes()
+
+
+def test_the_length_of_a_stretch_does_not_matter(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches that end on grid bars, inside holes and before the second symbol begins; all of it is told."""
+    monkeypatch.setattr("apps.engine.run.CHUNK_STEPS", 43)
+    told: list[tuple[int, int]] = []
+    cut = run_desk(progress=lambda done, total: told.append((done, total)))
+    for name in ("decisions", "floats", "probabilities", "symbol", "regime", "equity_e8"):
+        assert getattr(cut.result, name).tobytes() == getattr(desk.result, name).tobytes(), name
+    assert [column.tobytes() for column in cut.result.book] == [column.tobytes() for column in desk.result.book]
+    assert [one.state_hash() for one in cut.observers] == [one.state_hash() for one in desk.observers]
+    assert told == [(min(done, N), N) for done in range(43, N + 43, 43)]
 
 
 def test_a_cap_holds_over_the_whole_run() -> None:

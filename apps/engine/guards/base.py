@@ -44,7 +44,7 @@ class Guard(NamedTuple):
 GUARDS: Registry[Guard] = Registry("guard", lambda guard: guard.name)
 
 
-@njit(cache=True)
+@njit("(i8, i8, i8)", cache=True)
 def finding_nb(verdict: int, observed: int, limit: int) -> Finding:
     return Finding(verdict, observed, limit, 0)
 
