@@ -82,17 +82,18 @@ def _times(story: dict[str, Any]) -> Section:
 def _fills(story: dict[str, Any], asset: str) -> Section:
     rows = [
         (
+            # First, so that no width of the screen hides the way to the proof.
+            Cell(f"{fill['ts'][11:23]} record", href=f"/decisions/{fill['audit_id'] or story['audit_id']}"),
             words.price(fill["price"]),
             words.quantity(fill["quantity"], asset),
             f"{fill['fee']} {'quote' if fill['fee_asset'] == 'quote' else asset}",
             fill["liquidity"],
             RULES[fill["rule"]],
             _behind(fill["behind"], asset),
-            Cell("record", href=f"/decisions/{fill['audit_id'] or story['audit_id']}"),
         )
         for fill in story["fills"]
     ]
-    headings = ("Price>", "Quantity>", "Fee>", "Liquidity", "Why", "Behind it", "Record")
+    headings = ("Filled, UTC", "Price>", "Quantity>", "Fee>", "Liquidity", "Why", "Behind it")
     return Section("Fills, level by level", table=Table(headings, rows, empty="Nothing has filled."))
 
 
