@@ -115,9 +115,12 @@ def _market(story: dict[str, Any]) -> Section:
     books = [fill["behind"] for fill in story["fills"] if fill["behind"] and fill["behind"]["kind"] == "book"]
     if not books:
         return Section("The book it met", note="No fill of this order walked the book.")
-    rows = [(words.price(level["price"]), level["quantity"], level["taken"]) for level in books[0]["levels"]]
+    columns = ("quantity", "taken", "filled")
+    rows = [(words.price(level["price"]), *(level[name] for name in columns)) for level in books[0]["levels"]]
     note = f"As displayed {_moment(books[0]['ts'])}; what our orders had taken of it before was not offered again."
-    return Section("The book it met", note=note, table=Table(("Price>", "Displayed>", "Taken before>"), rows))
+    return Section(
+        "The book it met", note=note, table=Table(("Price>", "Displayed>", "Taken before>", "Filled>"), rows)
+    )
 
 
 def _moment(text: str) -> str:
