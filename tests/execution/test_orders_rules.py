@@ -6,7 +6,8 @@ from typing import Any
 
 from apps.audit.replaying import replay_record
 from apps.audit.selectors import audit_get, audit_latest
-from apps.engine.order_filters import OrderRules
+from apps.engine.order_filters import OrderRules, Standing
+from apps.engine.order_record import placing_back
 from apps.engine.stream_events import KlineEvent
 from apps.engine.values import E8
 from apps.execution.models import Order
@@ -120,3 +121,20 @@ def test_notional_bounds_exempt_market_orders_where_the_exchange_says_so(desk: O
     assert desk.place(price=-2, quantity="0.2").status_code == 201
     assert desk.place("MARKET", quantity="0.05").status_code == 201
     assert desk.place("MARKET", quantity="0.5").status_code == 201
+
+
+def test_the_record_holds_the_rules_and_what_they_were_held_against(desk: OrdersDesk) -> None:
+    """A record from before has neither and is judged without them, as it was then."""
+    rules = {"max_orders": 3, "bid_up_e8": 2 * E8, "avg_price_mins": 5, "is_by_side": 1}
+    set_rules(desk, **rules)
+    set_average(desk, 1_000)
+    first, second = desk.place(price=-2).json(), desk.place(price=-3).json()
+    fields = audit_get(second["auditId"]).content["inputs"]["placing"]
+    reference = desk.mid_e8 + 1_000 * E8
+    assert fields["standing"] == {"reference_e8": str(reference), "open_orders": 1}
+    assert fields["rules"] == {"max_orders": 3, "bid_up_e8": str(2 * E8), "avg_price_mins": 5, "is_by_side": 1}
+    placing = placing_back(fields)
+    assert placing is not None and placing.rules == OrderRules(**rules)
+    assert placing.standing == Standing(reference, 1, 0) and first["auditId"] != second["auditId"]
+    before = placing_back({name: value for name, value in fields.items() if name not in ("rules", "standing")})
+    assert before is not None and (before.rules, before.standing) == (OrderRules(), Standing())
