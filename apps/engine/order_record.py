@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from apps.engine.codec import MAX_INTEGER
 from apps.engine.consumption import Consumption, TakenLevel
 from apps.engine.errors import InvalidInput
+from apps.engine.order_filters import OrderRules, Standing
 from apps.engine.order_step import Step
 from apps.engine.order_types import OrderRequest, OrderType, TimeInForce
 from apps.engine.order_values import (
@@ -103,6 +104,8 @@ def placing_out(placing: Placing) -> dict[str, Any]:
         "depth": _depth_out(placing.depth),
         "ledger": ledger_out(placing.ledger),
         "terms": _terms_out(placing.terms),
+        "rules": _stated(placing.rules),
+        "standing": _stated(placing.standing),
     }
 
 
@@ -119,6 +122,8 @@ def placing_back(fields: Mapping[str, Any] | None) -> Placing | None:
         depth=_depth_back(fields["depth"]),
         ledger=ledger_back(fields["ledger"]),
         terms=_terms_back(fields["terms"]),
+        rules=OrderRules(**_ints_back(OrderRules, fields.get("rules", {}))),
+        standing=Standing(**_ints_back(Standing, fields.get("standing", {}))),
     )
 
 
@@ -149,6 +154,12 @@ def _request_back(fields: Mapping[str, Any]) -> OrderRequest:
     tif = body.pop("time_in_force", None)
     kind = OrderType(body.pop("type"))
     return OrderRequest(type=kind, time_in_force=None if tif is None else TimeInForce(tif), **body)
+
+
+def _stated(values: OrderRules | Standing) -> dict[str, Any]:
+    """What is not 0; a record without a rule was judged without it."""
+    stated = {name: value for name, value in values._asdict().items() if value}
+    return {name: str(value) if name.endswith("_e8") else plain(value) for name, value in stated.items()}
 
 
 def _depth_out(depth: Depth) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class OrderReason(StrEnum):
     FILTER_MARKET_LOT_SIZE = "filter_market_lot_size"
     FILTER_PRICE = "filter_price"
     FILTER_PERCENT_PRICE = "filter_percent_price"
+    FILTER_PERCENT_PRICE_ALIKE = "filter_percent_price_alike"
+    FILTER_MAX_NUM_ORDERS = "filter_max_num_orders"
+    FILTER_MAX_NUM_ALGO_ORDERS = "filter_max_num_algo_orders"
+    FILTER_TRAILING_DELTA = "filter_trailing_delta"
     LIMIT_NOT_MET = "limit_not_met"
     NOT_WHOLE = "not_whole"
     WOULD_TAKE = "would_take"
@@ -98,6 +102,10 @@ ORDER_REASON_TEXT: dict[OrderReason, str] = {
     OrderReason.FILTER_MARKET_LOT_SIZE: "Filter failure: MARKET_LOT_SIZE",
     OrderReason.FILTER_PRICE: "Filter failure: PRICE_FILTER",
     OrderReason.FILTER_PERCENT_PRICE: "Filter failure: PERCENT_PRICE_BY_SIDE",
+    OrderReason.FILTER_PERCENT_PRICE_ALIKE: "Filter failure: PERCENT_PRICE",
+    OrderReason.FILTER_MAX_NUM_ORDERS: "Filter failure: MAX_NUM_ORDERS",
+    OrderReason.FILTER_MAX_NUM_ALGO_ORDERS: "Filter failure: MAX_NUM_ALGO_ORDERS",
+    OrderReason.FILTER_TRAILING_DELTA: "Filter failure: TRAILING_DELTA",
     OrderReason.LIMIT_NOT_MET: "What is left is displayed beyond the limit price; the rest expired.",
     OrderReason.NOT_WHOLE: "The displayed depth could not fill the whole order at once.",
     OrderReason.WOULD_TAKE: "Order would immediately match and take.",

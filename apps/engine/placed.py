@@ -8,7 +8,6 @@ from dataclasses import replace
 from apps.engine.consumption import Consumption
 from apps.engine.decision import Decision, DecisionInputs
 from apps.engine.matching import holding_after_nb
-from apps.engine.order_filters import PriceRules
 from apps.engine.order_step import Step
 from apps.engine.order_types import OrderReason, OrderStatus
 from apps.engine.order_values import FeeAsset, Fill, OrderTerms, settlement
@@ -23,8 +22,7 @@ def placed(inputs: DecisionInputs, placing: Placing, decision: Decision) -> Deci
     ints, filters = decision.ints, inputs.filters
     if ints.sent_lots == 0:
         return decision
-    reference_e8 = inputs.desk.mark_ticks * filters.tick_e8
-    refusal = placing_refusal(placing, filters, PriceRules(), reference_e8=reference_e8)
+    refusal = placing_refusal(placing, filters, mark_e8=inputs.desk.mark_ticks * filters.tick_e8)
     if refusal is not None:
         return _refused(decision, refusal.reason)
     cash_e8 = inputs.desk.cash_e8 - max(0, inputs.desk.locked_cash_e8)

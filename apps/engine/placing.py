@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from apps.engine.consumption import Consumption
-from apps.engine.order_filters import PriceRules, filter_refusal
+from apps.engine.order_filters import OrderRules, Standing, filter_refusal, number_refusal
 from apps.engine.order_types import SELL, OrderRequest, Refusal, list_refusal
 from apps.engine.order_values import Depth, OpenOrder, OrderTerms, open_order
 from apps.engine.values import Filters
@@ -15,6 +15,7 @@ class Placing(NamedTuple):
     """One order, or the two legs of an OCO with the limit first, and the book they arrive at.
 
     `sequence` is that of the first leg; `list_id` is "" for a single order. `ledger` is what of the book we have taken.
+    `rules` are the exchange's for such orders, `standing` is what it judges them against.
     """
 
     requests: tuple[OrderRequest, ...]
@@ -26,6 +27,8 @@ class Placing(NamedTuple):
     depth: Depth
     ledger: Consumption
     terms: OrderTerms
+    rules: OrderRules = OrderRules()
+    standing: Standing = Standing()
 
 
 def judged_limit_ticks(requests: tuple[OrderRequest, ...], filters: Filters) -> int:
@@ -47,10 +50,14 @@ def _dearest_e8(request: OrderRequest) -> int:
     return request.stop_price_e8 or 0 if request.type.is_loss_stop else 0
 
 
-def placing_refusal(placing: Placing, filters: Filters, rules: PriceRules, *, reference_e8: int) -> Refusal | None:
+def placing_refusal(placing: Placing, filters: Filters, *, mark_e8: int) -> Refusal | None:
     """What the exchange refuses before anything is matched: a filter, or the prices of an OCO."""
+    rules, standing = placing.rules, placing.standing
+    refusal = number_refusal(placing.requests, rules, standing)
+    if refusal is not None:
+        return refusal
     for request in placing.requests:
-        refusal = filter_refusal(request, filters, rules, reference_e8=reference_e8)
+        refusal = filter_refusal(request, filters, rules, reference_e8=standing.reference_e8 or mark_e8)
         if refusal is not None:
             return refusal
     if len(placing.requests) == 1:

@@ -83,6 +83,10 @@ class Reason(IntEnum):
     FILTER_PRICE = 53
     FILTER_PERCENT_PRICE = 54
     FILTER_MARKET_LOT_SIZE = 55
+    FILTER_PERCENT_PRICE_ALIKE = 56
+    FILTER_MAX_NUM_ORDERS = 57
+    FILTER_MAX_NUM_ALGO_ORDERS = 58
+    FILTER_TRAILING_DELTA = 59
 
     @property
     def code(self) -> str:
@@ -137,4 +141,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.FILTER_PRICE: "Filter failure: PRICE_FILTER.",
     Reason.FILTER_PERCENT_PRICE: "Filter failure: PERCENT_PRICE_BY_SIDE.",
     Reason.FILTER_MARKET_LOT_SIZE: "Filter failure: MARKET_LOT_SIZE.",
+    Reason.FILTER_PERCENT_PRICE_ALIKE: "Filter failure: PERCENT_PRICE.",
+    Reason.FILTER_MAX_NUM_ORDERS: "Filter failure: MAX_NUM_ORDERS.",
+    Reason.FILTER_MAX_NUM_ALGO_ORDERS: "Filter failure: MAX_NUM_ALGO_ORDERS.",
+    Reason.FILTER_TRAILING_DELTA: "Filter failure: TRAILING_DELTA.",
 }

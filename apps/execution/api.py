@@ -15,13 +15,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.engine.decision import SOURCE_FLATTEN, SOURCE_PERSON, SOURCE_ROUTER
+from apps.engine.decision import SOURCE_PERSON, SOURCE_ROUTER
 from apps.engine.errors import InvalidInput, UnknownName
 from apps.engine.order_types import OrderStatus
 from apps.execution import desk, selectors, services
 from apps.execution.answers import ORDER_PREFIX
 from apps.execution.desk_thread import desk_thread
 from apps.execution.dry_run import router_snapshot
+from apps.execution.flattening import flatten_decisions
 from apps.execution.lifecycle import tradable_symbol
 from apps.execution.order_api import SIDES, placed_document, read_order
 from apps.execution.order_cancel import order_cancel
@@ -29,7 +30,6 @@ from apps.execution.order_documents import market_order_document, order_document
 from apps.execution.order_story import order_story
 from apps.execution.requests import Answer, DecisionRequest, Idempotency
 from apps.marketdata.market import market_view
-from apps.risk.selectors import trading_state_current
 from apps.web import request_ids
 from apps.web.actors import actor_of
 from apps.web.async_views import AsyncAPIView
@@ -40,7 +40,6 @@ from apps.web.queries import Param, read_query
 
 MAX_KEY = 255
 OWN_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
-FLATTEN_WORD = "FLATTEN"
 OPEN = "OPEN"
 
 
@@ -177,41 +176,14 @@ class FlattenView(ExecutionView):
             Field("reason", "text"),
             Field("confirmation", "text", required=False),
         )
-        names = [tradable_symbol(body["symbol"])] if body["symbol"] else _held_or_answered(request, body)
-        decisions = [self._decision(request, body, symbol) for symbol in names]
+        decisions = flatten_decisions(
+            **body,
+            actor=actor_of(request),
+            key_of=lambda symbol: idempotency_of(request, f"flatten-{symbol}", body),
+        )
         answers = [desk.take(decision) for decision in decisions]
         records = [DataMap(answer.record) for answer in answers]
         return Response({"executions": records}, headers=repeat_headers(*answers))
-
-    def _decision(self, request: Request, body: dict[str, Any], symbol: str) -> DecisionRequest:
-        idempotency = idempotency_of(request, f"flatten-{symbol}", body)
-        is_halted = trading_state_current(symbol).is_halted
-        is_typed = body["confirmation"] == FLATTEN_WORD
-        if is_halted and not is_typed and not _is_answered(idempotency):
-            raise InvalidInput(f"{symbol} is HALTED: type {FLATTEN_WORD} to confirm", field="confirmation")
-        return DecisionRequest(
-            symbol=symbol,
-            source=SOURCE_FLATTEN,
-            actor=actor_of(request),
-            reason=body["reason"],
-            is_confirmed=is_halted and is_typed,
-            request_id=request_ids.current(),
-            idempotency=idempotency,
-        )
-
-
-def _held_or_answered(request: Request, body: dict[str, Any]) -> list[str]:
-    """What there is to close, and what this very request has closed before: a repeat gives the same records."""
-    names = []
-    for row in selectors.positions():
-        idempotency = idempotency_of(request, f"flatten-{row['symbol']}", body)
-        if row["quantity"] != "0" or row["open_orders"] or _is_answered(idempotency):
-            names.append(row["symbol"])
-    return names
-
-
-def _is_answered(idempotency: Idempotency | None) -> bool:
-    return idempotency is not None and services.answer_of_key(idempotency) is not None
 
 
 class OrdersView(APIView):

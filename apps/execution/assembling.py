@@ -28,7 +28,7 @@ from apps.execution.account import AccountState, closed_trades, high_water_e8, o
 from apps.execution.controls import Controls, fallback_arm
 from apps.execution.facts import LEVELS_ARRIVAL, LEVELS_SEEN, MarketFacts
 from apps.execution.open_orders import NOTHING_OPEN, OpenExposure, open_exposure, open_orders, order_terms
-from apps.execution.order_desk import arrival_depth, execution_id_of, placing_of, without_market_rules
+from apps.execution.order_desk import arrival_depth, execution_id_of, order_rules, placing_of, without_market_rules
 from apps.execution.requests import Prepared
 from apps.execution.taken import book_rows, left_of, met_ledger
 from apps.strategy.fold import router_params
@@ -50,6 +50,7 @@ def decision_inputs(
     """Everything `decide` reads. A symbol whose rules are unknown or inexact carries the bit that refuses orders."""
     request = prepared.request
     rules = filters[request.symbol]
+    asked = order_rules(request, rules)
     record, arms, gates = (
         (prepared.view.view.record, prepared.view.view.arms, prepared.view.view.gates) if prepared.view else no_view()
     )
@@ -66,7 +67,7 @@ def decision_inputs(
         arms=arms,
         gates=gates,
         desk=desk,
-        limits=limit_record(controls.limits, without_market_rules(rules) if request.orders else rules),
+        limits=limit_record(controls.limits, without_market_rules(rules, asked) if request.orders else rules),
         terms=_terms(prepared, facts, state, controls, rules),
         params=router_params(),
         arrival=_arrival(facts, rules, bids, asks),
@@ -85,6 +86,8 @@ def decision_inputs(
             depth=depth,
             ledger=ledger,
             terms=order_terms(rules, stale_after_ms=controls.limits["stale_after_ms"]),
+            rules=asked,
+            account=state.account,
             execution_id=execution_id_of(state.account.epoch, request.symbol, draw),
             using=using,
         ),
@@ -248,12 +251,7 @@ class _Worth(NamedTuple):
 
 
 def _worth(
-    symbol: str,
-    facts: MarketFacts,
-    state: AccountState,
-    controls: Controls,
-    filters: Mapping[str, Filters],
-    using: str,
+    symbol: str, facts: MarketFacts, state: AccountState, controls: Controls, filters: Mapping[str, Filters], using: str
 ) -> _Worth:
     """A symbol that is held or has open orders and cannot be marked or counted leaves the sums and says so."""
     waiting = open_orders(account=state.account, using=using)

@@ -11,6 +11,7 @@ from apps.audit.rendering import record_document
 from apps.audit.selectors import audit_many
 from apps.dashboard import cards
 from apps.execution import selectors
+from apps.execution.buttons import controls_context
 from apps.execution.explanation.outcome import happened
 from apps.execution.explanation.words import gate_words, plain, price, price_e8
 from apps.execution.honesty import honesty_context
@@ -213,6 +214,15 @@ def _register() -> None:
             order=50,
             span=12,
             query_budget=1,
+        ),
+        cards.Card(
+            "controls",
+            "Controls",
+            "execution/cards/controls.html",
+            controls_context,
+            order=55,
+            span=12,
+            query_budget=4,
         ),
         cards.Card(
             "honesty",

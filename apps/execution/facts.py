@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
+from apps.engine.stream_events import KlineEvent
 from apps.engine.values import Book
 from apps.marketdata.market import MarketView, market_view
 
@@ -17,7 +18,7 @@ LEVELS_SEEN = 5
 class MarketFacts:
     """Marks are exact (1e-8 quote); a symbol that is not in `marks` cannot be marked now. An age of -1 means unknown.
 
-    `last_e8` and `last_trade_id` are the symbol's last trade, 0 and -1 where none is known.
+    `last_e8` and `last_trade_id` are the symbol's last trade, 0 and -1 where none is known; `recent` its last bars.
     Under FILLS=bars, `next_open_e8` and `next_volume_e8` are those of the bar after the view's, 0 where it never came.
     """
 
@@ -31,6 +32,16 @@ class MarketFacts:
     last_trade_id: int = -1
     next_open_e8: int = 0
     next_volume_e8: int = 0
+    recent: tuple[KlineEvent, ...] = ()
+
+    def average_e8(self, minutes: int) -> int:
+        """The average price of the last closed bars that opened within so many minutes, each at the mean of its high,
+        low and close, weighed by its volume; 0 where nothing was traded."""
+        since_ms = self.ts_ms - minutes * 60_000
+        bars = [bar for bar in self.recent if bar.open_time_ms >= since_ms]
+        volume_e8 = sum(bar.volume_e8 for bar in bars)
+        worth = sum((bar.high_e8 + bar.low_e8 + bar.close_e8) * bar.volume_e8 for bar in bars)
+        return worth // (3 * volume_e8) if volume_e8 else 0
 
 
 def mid_e8(book: Book) -> int:
@@ -59,7 +70,8 @@ def live_facts(symbol: str, *, seen: Book | None, arrival: Book | None, view: Ma
     if symbol not in marks and last is not None and last.bids and last.asks:
         marks[symbol] = mid_e8(last)
     price_e8, trade_id = last_trade(market, symbol)
-    return MarketFacts(now_ms, marks, age, seen=seen, arrival=arrival, last_e8=price_e8, last_trade_id=trade_id)
+    return MarketFacts(now_ms, marks, age, seen=seen, arrival=arrival, last_e8=price_e8, last_trade_id=trade_id,
+                       recent=tuple(market.closed_bars(symbol)))  # fmt: skip
 
 
 def last_trade(market: MarketView, symbol: str) -> tuple[int, int]:

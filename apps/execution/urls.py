@@ -1,6 +1,6 @@
 """Routes of trading, of the router's dry run, and of the page that explains a decision."""
 
-from apps.execution import account_api, api, views
+from apps.execution import account_api, api, buttons, views
 from apps.web.routes import route
 
 urlpatterns = [
@@ -16,6 +16,7 @@ urlpatterns = [
     route("api/trading/account/reset", account_api.AccountResetView, name="trading-account-reset"),
     route("api/router/snapshot", api.RouterSnapshotView, name="router-snapshot"),
     route("api/router/choose", api.RouterChooseView, name="router-choose"),
+    route("desk/flatten", buttons.FlattenButton, name="desk-flatten"),
     route("decisions/<audit_id>", views.decision, name="decision"),
     route("orders/<order_id>", views.order, name="order"),
 ]

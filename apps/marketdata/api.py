@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.engine.errors import InvalidInput, UnknownName
+from apps.engine.order_filters import OrderRules
 from apps.marketdata import selectors
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.market import market_view
@@ -58,7 +59,8 @@ class SymbolsView(APIView):
     @extend_schema(responses=_ROWS)
     def get(self, request: Request) -> Response:
         read_query(request)
-        return Response([_symbol_row(info) for info in selectors.watch_list()])
+        published = selectors.published_rules()
+        return Response([_symbol_row(info, published[info.symbol]) for info in selectors.watch_list()])
 
 
 class TickerView(APIView):
@@ -87,7 +89,7 @@ def _known(symbol: str) -> str:
     return symbol
 
 
-def _symbol_row(info: selectors.SymbolInfo) -> dict[str, Any]:
+def _symbol_row(info: selectors.SymbolInfo, published: selectors.PublishedRules) -> dict[str, Any]:
     filters = info.filters
     return {
         "symbol": info.symbol,
@@ -99,4 +101,39 @@ def _symbol_row(info: selectors.SymbolInfo) -> dict[str, Any]:
         "min_qty": decimal_text(filters.min_qty_e8),
         "min_notional": decimal_text(filters.min_notional_e8),
         "filter_revision": filters.revision,
+        "rules": {
+            "max_qty": _bound(filters.max_qty_e8),
+            "market_min_qty": _bound(filters.market_min_qty_e8),
+            "market_max_qty": _bound(filters.market_max_qty_e8),
+            "market_step_size": _bound(filters.market_step_e8),
+            "market_max_notional": _bound(filters.max_notional_e8),
+            **_order_rules(published.orders),
+        },
+        # Kept with the revision and never judged: what no order of ours can break, or what nobody has told us yet.
+        "unenforced_filters": list(published.others),
     }
+
+
+def _order_rules(rules: OrderRules) -> dict[str, Any]:
+    """The rules of orders with a price or a trigger; null where the exchange has none."""
+    return {
+        "min_price": _bound(rules.min_price_e8),
+        "max_price": _bound(rules.max_price_e8),
+        "buy_up": _bound(rules.bid_up_e8),
+        "buy_down": _bound(rules.bid_down_e8),
+        "sell_up": _bound(rules.ask_up_e8),
+        "sell_down": _bound(rules.ask_down_e8),
+        "avg_price_mins": rules.avg_price_mins,
+        "min_notional": _bound(rules.priced_min_e8),
+        "max_notional": _bound(rules.priced_max_e8),
+        "max_num_orders": rules.max_orders or None,
+        "max_num_algo_orders": rules.max_algo_orders or None,
+        "min_trailing_above_delta": rules.min_trail_above_bps or None,
+        "max_trailing_above_delta": rules.max_trail_above_bps or None,
+        "min_trailing_below_delta": rules.min_trail_below_bps or None,
+        "max_trailing_below_delta": rules.max_trail_below_bps or None,
+    }
+
+
+def _bound(value_e8: int) -> str | None:
+    return decimal_text(value_e8) if value_e8 else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
 
 from apps.engine.errors import IntegrityBreach
+from apps.engine.order_filters import OrderRules
 from apps.engine.values import Filters
 
 
@@ -54,6 +56,23 @@ class FilterRevision(AppendOnly):
     market_max_qty_e8 = models.BigIntegerField()
     min_notional_e8 = models.BigIntegerField()
     max_notional_e8 = models.BigIntegerField()
+    min_price_e8 = models.BigIntegerField(default=0)
+    max_price_e8 = models.BigIntegerField(default=0)
+    bid_up_e8 = models.BigIntegerField(default=0, help_text="Highest price of a buy, x 1e8 of the reference price.")
+    bid_down_e8 = models.BigIntegerField(default=0)
+    ask_up_e8 = models.BigIntegerField(default=0)
+    ask_down_e8 = models.BigIntegerField(default=0)
+    is_by_side = models.BooleanField(default=False)
+    avg_price_mins = models.BigIntegerField(default=0)
+    priced_min_e8 = models.BigIntegerField(default=0, help_text="Least notional of an order that is no MARKET order.")
+    priced_max_e8 = models.BigIntegerField(default=0)
+    max_orders = models.BigIntegerField(default=0)
+    max_algo_orders = models.BigIntegerField(default=0)
+    min_trail_above_bps = models.BigIntegerField(default=0)
+    max_trail_above_bps = models.BigIntegerField(default=0)
+    min_trail_below_bps = models.BigIntegerField(default=0)
+    max_trail_below_bps = models.BigIntegerField(default=0)
+    others = models.TextField(default="[]", help_text="Filters that are kept but not enforced, as JSON.")
     raw = models.TextField(help_text="The exchange's filters of the symbol, as JSON.")
 
     class Meta:
@@ -61,6 +80,13 @@ class FilterRevision(AppendOnly):
 
     def as_filters(self) -> Filters:
         return Filters(**{name: getattr(self, name) for name in Filters._fields})
+
+    def as_order_rules(self) -> OrderRules:
+        return OrderRules(**{name: int(getattr(self, name)) for name in OrderRules._fields})
+
+    def other_names(self) -> tuple[str, ...]:
+        """The filters that are kept but not enforced."""
+        return tuple(rule["filterType"] for rule in json.loads(self.others))
 
 
 class Bar(AppendOnly):

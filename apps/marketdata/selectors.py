@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Max, Min, Q, QuerySet
 
 from apps.engine.errors import UnknownName
+from apps.engine.order_filters import OrderRules
 from apps.engine.values import E8, Bars, Filters
 from apps.marketdata.columns import columns_load
 from apps.marketdata.exchange.intervals import interval_ms
@@ -25,6 +26,11 @@ _WATCH_LIST = (
     + ", ".join(f"r.{name}" for name in Filters._fields)
     + " FROM marketdata_symbol s JOIN marketdata_filterrevision r ON r.symbol_id = s.name WHERE s.name IN ({}) "
     "AND r.revision = (SELECT MAX(n.revision) FROM marketdata_filterrevision n WHERE n.symbol_id = s.name)"
+)
+
+
+_ORDER_RULES = (
+    f"SELECT {', '.join(OrderRules._fields)} FROM marketdata_filterrevision WHERE symbol_id = %s AND revision = %s"
 )
 
 
@@ -76,6 +82,34 @@ def filters_at(symbol: str, revision: int) -> Filters:
     if row is None:
         raise UnknownName(f"{symbol!r} has no filter revision {revision}", field="symbol")
     return row.as_filters()
+
+
+def order_rules_at(symbol: str, revision: int) -> OrderRules:
+    """The rules of one revision for orders with a price or a trigger. Raises UnknownName when there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ORDER_RULES, (symbol, revision))
+        row = cursor.fetchone()
+    if row is None:
+        raise UnknownName(f"{symbol!r} has no filter revision {revision}", field="symbol")
+    return OrderRules(*map(int, row))
+
+
+def order_rules_current(symbol: str) -> OrderRules:
+    """The rules in force for orders with a price or a trigger. Raises UnknownName when they were never read."""
+    return order_rules_at(symbol, filters_current(symbol).revision)
+
+
+class PublishedRules(NamedTuple):
+    """What the exchange publishes for a symbol besides `Filters`; `others` names the filters nobody enforces."""
+
+    orders: OrderRules
+    others: tuple[str, ...]
+
+
+def published_rules() -> dict[str, PublishedRules]:
+    """The rules in force of every symbol of the watch list that has any."""
+    rows = _newest_revisions(settings.SYMBOLS)
+    return {row.symbol_id: PublishedRules(row.as_order_rules(), row.other_names()) for row in rows}
 
 
 def bars_load(

@@ -10,13 +10,15 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from apps.engine.errors import DataError
+from apps.engine.order_filters import OrderRules
 from apps.engine.quality import FAULT_TEXT, schema_faults
 from apps.engine.values import Bars, Filters
-from apps.marketdata.exchange.binance import SymbolRules
 from apps.marketdata.exchange.intervals import interval_ms
+from apps.marketdata.exchange.rules import SymbolRules
 from apps.marketdata.models import Bar, BarSeries, FilterRevision, Symbol
 
 INSERT_BATCH = 2_000
+NO_ORDER_RULES = OrderRules()
 _COLUMNS = ("symbol_id", "interval", *Bars._fields, "source", "late")
 
 
@@ -90,17 +92,28 @@ def symbols_store(*, rules: Iterable[SymbolRules], ts_ms: int) -> list[str]:
         Symbol.objects.update_or_create(name=rule.symbol, defaults=fields)
         newest = FilterRevision.objects.filter(symbol_id=rule.symbol).order_by("-revision").first()
         number = newest.revision if newest else 0
-        if newest is None or newest.as_filters() != rule.filters._replace(revision=number):
-            values = rule.filters._replace(revision=number + 1)._asdict()
-            FilterRevision.objects.create(symbol_id=rule.symbol, ts_ms=ts_ms, raw=rule.raw, **values)
+        said = (rule.filters._replace(revision=number), rule.orders, rule.others)
+        if newest is None or (newest.as_filters(), newest.as_order_rules(), newest.others) != said:
+            values = {**rule.filters._replace(revision=number + 1)._asdict(), **rule.orders._asdict()}
+            FilterRevision.objects.create(
+                symbol_id=rule.symbol, ts_ms=ts_ms, raw=rule.raw, others=rule.others, **values
+            )
             changed.append(rule.symbol)
     return changed
 
 
-def filters_record(*, symbol: str, filters: Filters, ts_ms: int, base_asset: str = "", quote_asset: str = "") -> None:
+def filters_record(
+    *,
+    symbol: str,
+    filters: Filters,
+    ts_ms: int,
+    base_asset: str = "",
+    quote_asset: str = "",
+    orders: OrderRules = NO_ORDER_RULES,
+) -> None:
     """Write rules that did not come from an exchange, for example of a test. The same as symbols_store for one."""
     base, quote = split_pair(symbol)
-    rule = SymbolRules(symbol, base_asset or base, quote_asset or quote, "TRADING", filters, "[]")
+    rule = SymbolRules(symbol, base_asset or base, quote_asset or quote, "TRADING", filters, "[]", orders)
     symbols_store(rules=[rule], ts_ms=ts_ms)
 
 

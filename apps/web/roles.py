@@ -83,6 +83,10 @@ ROLE_TABLE: dict[str, dict[str, Access]] = {
     "schema": READ,
     "docs": READ,
     "dashboard": READ,
+    # Halting; the view asks for more when the form only reduces.
+    "desk-stop": PAPER,
+    "desk-release": {"POST": Access.OWNER},
+    "desk-flatten": CONTROL,
     "dashboard-fragments": READ,
     "decision": READ,
     "order": READ,

@@ -31,7 +31,8 @@ def test_the_page_holds_every_card_and_one_poll(client: Client) -> None:
     assert answer.status_code == 200
     assert cards_in(html) == [card.name for card in demo.DEMO_CARDS]
     assert html.count("hx-get=") == 1
-    assert 'hx-get="/fragments/desk" hx-trigger="every 5s" hx-swap="none"' in html
+    trigger = "every 5s, desk:changed from:body delay:1100ms"
+    assert f'hx-get="/fragments/desk" hx-trigger="{trigger}" hx-swap="none"' in html
 
 
 def test_first_paint_and_refresh_are_the_same_bytes(client: Client) -> None:

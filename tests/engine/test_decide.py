@@ -122,7 +122,8 @@ def test_every_reason_can_be_reached() -> None:
     apart = {Reason.CASH_CHOSEN, Reason.NEXT_BAR_MISSING, Reason.PARTICIPATION_CAP, Reason.KILL_SWITCH}
     apart |= {Reason.WOULD_TAKE, Reason.NOT_WHOLE, Reason.LIMIT_NOT_MET, Reason.CANCELED, Reason.LIST_CANCELED}
     apart |= {Reason.WOULD_TRIGGER, Reason.LIST_PRICES, Reason.FILTER_PRICE, Reason.FILTER_PERCENT_PRICE}
-    apart |= {Reason.FILTER_MARKET_LOT_SIZE}
+    apart |= {Reason.FILTER_MARKET_LOT_SIZE, Reason.FILTER_PERCENT_PRICE_ALIKE, Reason.FILTER_TRAILING_DELTA}
+    apart |= {Reason.FILTER_MAX_NUM_ORDERS, Reason.FILTER_MAX_NUM_ALGO_ORDERS}
     assert {reason for _, _, reason in ENDS} == set(Reason) - apart
     assert {status for _, status, _ in ENDS} == set(Status) - {Status.OPEN}
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from apps.engine.errors import InvalidInput
-from apps.engine.order_filters import PriceRules, filter_refusal, floor_quantity, round_price
+from apps.engine.order_filters import (
+    OrderRules,
+    Standing,
+    filter_refusal,
+    floor_quantity,
+    number_refusal,
+    round_price,
+)
 from apps.engine.order_types import (
     BUY,
     ORDER_REASON_TEXT,
@@ -150,7 +157,7 @@ def filtered(price: int | None = 10_000, lots_e8: int = 100 * STEP_E8, **changes
     """What the filters say of a buy of 0.1 at 100.00: notional 10, minimum 5."""
     kind = OrderType.MARKET if price is None else OrderType.LIMIT
     request = OrderRequest(BUY, kind, lots_e8, price and price * TICK_E8)
-    given = {"request": request, "filters": FILTERS, "rules": PriceRules(), "reference_e8": 10_000 * TICK_E8}
+    given = {"request": request, "filters": FILTERS, "rules": OrderRules(), "reference_e8": 10_000 * TICK_E8}
     found = filter_refusal(**{**given, **changes})
     return found and (found.field, found.code, found.message)
 
@@ -189,7 +196,7 @@ def test_prices_keep_the_tick_and_the_bounds() -> None:
     stop = OrderRequest(BUY, OrderType.STOP_LOSS, 100 * STEP_E8, None, 10_000 * TICK_E8 + 1)
     assert filtered(request=off) == ("price", -1013, "Filter failure: PRICE_FILTER")
     assert filtered(request=stop) == ("stop_price", -1013, "Filter failure: PRICE_FILTER")
-    bounds = PriceRules(min_price_e8=10_000 * TICK_E8, max_price_e8=10_001 * TICK_E8)
+    bounds = OrderRules(min_price_e8=10_000 * TICK_E8, max_price_e8=10_001 * TICK_E8)
     assert filtered(rules=bounds) is None and filtered(price=10_001, rules=bounds) is None
     for price in (9_999, 10_002):
         assert filtered(price=price, rules=bounds) == ("price", -1013, "Filter failure: PRICE_FILTER")
@@ -197,14 +204,71 @@ def test_prices_keep_the_tick_and_the_bounds() -> None:
 
 def test_the_percent_price_is_exact_at_both_ends() -> None:
     """A buy within 0.8 and 1.2 of a reference of 100.00: from 80.00 to 120.00."""
-    band = PriceRules(bid_up_e8=120_000_000, bid_down_e8=80_000_000)
+    band = OrderRules(bid_up_e8=120_000_000, bid_down_e8=80_000_000, is_by_side=1)
     assert filtered(price=8_000, rules=band) is None and filtered(price=12_000, rules=band) is None
     refused = ("price", -1013, "Filter failure: PERCENT_PRICE_BY_SIDE")
     assert filtered(price=7_999, rules=band) == refused and filtered(price=12_001, rules=band) == refused
     assert filtered(rules=band, reference_e8=0) == refused
-    assert filtered(rules=PriceRules(bid_down_e8=80_000_000), reference_e8=0) == refused
+    assert filtered(rules=OrderRules(bid_down_e8=80_000_000, is_by_side=1), reference_e8=0) == refused
     sale = OrderRequest(SELL, OrderType.LIMIT, 100 * STEP_E8, 12_001 * TICK_E8)
     assert filtered(request=sale, rules=band) is None
+
+
+def test_one_percent_filter_for_both_sides_is_refused_under_its_own_name() -> None:
+    """PERCENT_PRICE of 0.9 to 1.1 at a reference of 100.00: 90.00 to 110.00 for buys and sales alike."""
+    band = OrderRules(bid_up_e8=110_000_000, bid_down_e8=90_000_000, ask_up_e8=110_000_000, ask_down_e8=90_000_000)
+    for side in (BUY, SELL):
+        for price, found in ((8_999, True), (9_000, False), (11_000, False), (11_001, True)):
+            request = OrderRequest(side, OrderType.LIMIT, 100 * STEP_E8, price * TICK_E8)
+            refused = ("price", -1013, "Filter failure: PERCENT_PRICE") if found else None
+            assert filtered(request=request, rules=band) == refused
+
+
+@pytest.mark.parametrize(
+    ("side", "trail", "passes"),
+    [(BUY, 9, False), (BUY, 10, True), (BUY, 2_000, True), (BUY, 2_001, False),
+     (SELL, 19, False), (SELL, 20, True), (SELL, 500, True), (SELL, 501, False)],
+)  # fmt: skip
+def test_a_trail_lies_within_the_bounds_of_its_side(side: int, trail: int, passes: bool) -> None:
+    """A buy trails above the market (0.10 % to 20 %), a sale below it (0.20 % to 5 %)."""
+    rules = OrderRules(
+        min_trail_above_bps=10, max_trail_above_bps=2_000, min_trail_below_bps=20, max_trail_below_bps=500
+    )
+    request = OrderRequest(side, OrderType.TRAILING_STOP, 100 * STEP_E8, trailing_bps=trail)
+    found = filtered(request=request, rules=rules)
+    assert found == (None if passes else ("trailing_delta", -1013, "Filter failure: TRAILING_DELTA"))
+    assert filtered(request=request) is None
+
+
+def test_orders_with_a_price_have_notional_bounds_of_their_own() -> None:
+    """MARKET is exempt from the filter's minimum of 5; a limit of 0.049 x 100.00 = 4.90 is not, nor one above 9."""
+    exempt = FILTERS._replace(min_notional_e8=0)
+    rules = OrderRules(priced_min_e8=500_000_000, priced_max_e8=900_000_000)
+    refused = ("quantity", -1013, "Filter failure: NOTIONAL")
+    assert filtered(price=None, lots_e8=48 * STEP_E8, filters=exempt, rules=rules) is None
+    assert filtered(lots_e8=49 * STEP_E8, filters=exempt, rules=rules) == refused
+    assert filtered(lots_e8=50 * STEP_E8, filters=exempt, rules=rules) is None
+    assert filtered(lots_e8=90 * STEP_E8, filters=exempt, rules=rules) is None
+    assert filtered(lots_e8=91 * STEP_E8, filters=exempt, rules=rules) == refused
+
+
+def test_only_so_many_orders_may_be_open() -> None:
+    """A bound of 5 orders, 2 of them with a trigger; an OCO is two orders, of which the stop has one."""
+    limit = OrderRequest(BUY, OrderType.LIMIT, STEP_E8, TICK_E8)
+    stop = OrderRequest(BUY, OrderType.STOP_LOSS, STEP_E8, None, TICK_E8)
+    rules = OrderRules(max_orders=5, max_algo_orders=2)
+
+    def refusal(*requests: OrderRequest, n: int, algos: int) -> str | None:
+        found = number_refusal(requests, rules, Standing(0, n, algos))
+        return found and found.message
+
+    assert refusal(limit, n=4, algos=2) is None
+    assert refusal(limit, n=5, algos=0) == "Filter failure: MAX_NUM_ORDERS"
+    assert refusal(limit, stop, n=3, algos=1) is None
+    assert refusal(limit, stop, n=4, algos=1) == "Filter failure: MAX_NUM_ORDERS"
+    assert refusal(stop, n=2, algos=1) is None
+    assert refusal(stop, n=2, algos=2) == "Filter failure: MAX_NUM_ALGO_ORDERS"
+    assert number_refusal((limit, stop), OrderRules(), Standing(0, 10**6, 10**6)) is None
 
 
 def test_a_notional_that_no_sum_could_hold_is_refused() -> None:

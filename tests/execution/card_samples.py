@@ -108,7 +108,23 @@ HONESTY_EMPTY: dict[str, Any] = {
     "missed_share": None, "shortfall_bps": None, "n_costs": 0, "large_share": None, "n_sized": 0,
 }  # fmt: skip
 
+CONTROLS: dict[str, Any] = {
+    "states": [
+        {"name": "Desk", "state": "REDUCING", "tone": "warn", "reason": "thin books"},
+        {"name": "SOLUSDT", "state": "HALTED", "tone": "bad", "reason": "delisting"},
+    ],
+    "symbols": list(SYMBOLS),
+    "release_word": "RELEASE",
+    "flatten_word": "FLATTEN",
+}
+CONTROLS_EMPTY: dict[str, Any] = {
+    **CONTROLS,
+    "states": [{"name": "Desk", "state": "HALTED", "tone": "bad", "reason": "the controls were never seeded"}],
+    "symbols": [],
+}
+
 SAMPLES = {
+    "controls": {"empty": CONTROLS_EMPTY, "filled": CONTROLS},
     "honesty": {"empty": HONESTY_EMPTY, "filled": HONESTY},
     "equity": {"empty": EQUITY_EMPTY, "filled": EQUITY},
     "positions": {"empty": POSITIONS_EMPTY, "filled": POSITIONS},

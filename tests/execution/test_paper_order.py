@@ -25,7 +25,7 @@ def test_a_market_order_fills_and_can_be_read(market: LiveMarket, local: Client)
     assert order["clientOrderId"] == "mine-1" and order["position"]["after"]["quantity"] == "0.25"
     read = local.get(f"/api/trading/orders/{order['orderId']}").json()
     (behind,) = [fill.pop("behind") for fill in read["fills"]]
-    assert behind["levels"][0] == {"price": read["fills"][0]["price"], "quantity": "5", "taken": "0"}
+    assert behind["levels"][0] == {"price": read["fills"][0]["price"], "quantity": "5", "taken": "0", "filled": "0.25"}
     check(read, ORDER)
     assert read == {name: value for name, value in order.items() if name != "position"}
     assert local.get("/api/trading/orders").json() == [read]
@@ -41,6 +41,24 @@ def test_an_order_through_two_levels_names_both(market: LiveMarket, local: Clien
     prices = [Decimal(fill["price"]) for fill in order["fills"]]
     assert prices[1] - prices[0] == 1
     assert [Decimal(fill["notional"]) for fill in order["fills"]] == [5 * prices[0], 2 * prices[1]]
+    told = local.get(f"/api/trading/orders/{order['orderId']}").json()["fills"]
+    for behind in (fill["behind"] for fill in told):
+        assert [(level["quantity"], level["filled"]) for level in behind["levels"]] == [
+            ("5", "5"), ("5", "2"), ("5", "0"), ("5", "0"), ("5", "0")
+        ]  # fmt: skip
+
+
+def test_an_order_deep_into_the_book_shows_every_level_it_took(market: LiveMarket, local: Client) -> None:
+    """7 levels of 5 coins and 3 of the eighth, though five are shown of a book that was hardly touched."""
+    set_limits(symbol_notional_cap_e8=10**15, max_notional_e8=10**15, order_cap_e8=0, collar_bps=9_000)
+    market.prices["BTCUSDT"] = 1_000.0  # cheap enough for the cash
+    market.tick()
+    order = buy(local, "38").json()
+    told = local.get(f"/api/trading/orders/{order['orderId']}").json()
+    assert told["filledQuantity"] == "38" and len(told["fills"]) == 8
+    levels = told["fills"][0]["behind"]["levels"]
+    assert [level["filled"] for level in levels] == ["5"] * 7 + ["3"]
+    assert [level["price"] for level in levels] == [fill["price"] for fill in told["fills"]]
 
 
 def test_orders_in_the_same_and_in_later_minutes_are_all_kept(market: LiveMarket, local: Client) -> None:

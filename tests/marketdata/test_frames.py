@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from apps.engine.errors import DataError, InvalidInput
-from apps.marketdata.exchange.binance import rules_of
 from apps.marketdata.exchange.frames import (
     MOST_STREAMS,
     AggTradeEvent,
@@ -25,6 +24,7 @@ from apps.marketdata.exchange.frames import (
     KlineEvent,
     ShutdownEvent,
 )
+from apps.marketdata.exchange.rules import rules_of
 
 KLINE = {
     **{"e": "kline", "E": 1653818762502, "s": "BTCUSDT"},

@@ -105,6 +105,7 @@ def test_only_reading_paper_and_the_kill_trust_loopback() -> None:
         ("exec-plan-and-execute", "POST"),
         ("trading-paper-order", "POST"),
         ("guards-kill-switch", "POST"),
+        ("desk-stop", "POST"),  # the kill switch behind a form; what it does besides asks for the operator
         ("audit-replay", "POST"),
     }
 

@@ -82,17 +82,18 @@ def _times(story: dict[str, Any]) -> Section:
 def _fills(story: dict[str, Any], asset: str) -> Section:
     rows = [
         (
+            # First, so that no width of the screen hides the way to the proof.
+            Cell(f"{fill['ts'][11:23]} record", href=f"/decisions/{fill['audit_id'] or story['audit_id']}"),
             words.price(fill["price"]),
             words.quantity(fill["quantity"], asset),
             f"{fill['fee']} {'quote' if fill['fee_asset'] == 'quote' else asset}",
             fill["liquidity"],
             RULES[fill["rule"]],
             _behind(fill["behind"], asset),
-            Cell("record", href=f"/decisions/{fill['audit_id'] or story['audit_id']}"),
         )
         for fill in story["fills"]
     ]
-    headings = ("Price>", "Quantity>", "Fee>", "Liquidity", "Why", "Behind it", "Record")
+    headings = ("Filled, UTC", "Price>", "Quantity>", "Fee>", "Liquidity", "Why", "Behind it")
     return Section("Fills, level by level", table=Table(headings, rows, empty="Nothing has filled."))
 
 
@@ -114,9 +115,12 @@ def _market(story: dict[str, Any]) -> Section:
     books = [fill["behind"] for fill in story["fills"] if fill["behind"] and fill["behind"]["kind"] == "book"]
     if not books:
         return Section("The book it met", note="No fill of this order walked the book.")
-    rows = [(words.price(level["price"]), level["quantity"], level["taken"]) for level in books[0]["levels"]]
+    columns = ("quantity", "taken", "filled")
+    rows = [(words.price(level["price"]), *(level[name] for name in columns)) for level in books[0]["levels"]]
     note = f"As displayed {_moment(books[0]['ts'])}; what our orders had taken of it before was not offered again."
-    return Section("The book it met", note=note, table=Table(("Price>", "Displayed>", "Taken before>"), rows))
+    return Section(
+        "The book it met", note=note, table=Table(("Price>", "Displayed>", "Taken before>", "Filled>"), rows)
+    )
 
 
 def _moment(text: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from apps.engine.errors import DataError, InvalidInput
-from apps.engine.values import Bars, Book, Filters
+from apps.engine.values import Bars, Book
 from apps.marketdata.exchange.decimals import INT64_MAX, parse_e8
 
 BINANCE_REST_URL = "https://data-api.binance.vision"
@@ -31,17 +31,6 @@ class Venue(NamedTuple):
     source: str
     rest_url: str
     ws_url: str
-
-
-class SymbolRules(NamedTuple):
-    """What exchangeInfo says of one symbol. `filters.revision` is 0: rows number revisions."""
-
-    symbol: str
-    base_asset: str
-    quote_asset: str
-    status: str
-    filters: Filters
-    raw: str
 
 
 class UnreadableRow(NamedTuple):
@@ -145,59 +134,3 @@ def levels(rows: Iterable[Sequence[str]]) -> tuple[tuple[int, int], ...]:
     """(price, quantity) pairs of a side, levels of quantity 0 left out."""
     pairs = [(parse_e8(row[0]), parse_e8(row[1])) for row in rows]
     return tuple(pair for pair in pairs if pair[1] > 0)
-
-
-def rules_of(entry: Mapping[str, Any]) -> SymbolRules:
-    """The rules of one entry of exchangeInfo. Raises InvalidInput naming a symbol that cannot be held exactly."""
-    try:
-        name = str(entry["symbol"])
-        found = {str(rule["filterType"]): rule for rule in entry["filters"]}
-        filters = _filters_of(found)
-        rules = SymbolRules(
-            *(name, str(entry["baseAsset"]), str(entry["quoteAsset"]), str(entry["status"]), filters),
-            json.dumps(entry["filters"], separators=(",", ":"), sort_keys=True),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"exchangeInfo has an unknown shape ({error!r})") from error
-    except DataError as error:
-        raise InvalidInput(f"{entry.get('symbol')} cannot be traded: {error}", field="symbol") from error
-    if not filters.is_exact():
-        why = "tick times step is finer than 1e-8, so its money cannot be exact"
-        raise InvalidInput(f"{name} cannot be traded: {why}", field="symbol")
-    return rules
-
-
-def _filters_of(found: Mapping[str, Mapping[str, Any]]) -> Filters:
-    price, lot, market = (found.get(kind, {}) for kind in ("PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE"))
-    notional, minimum = found.get("NOTIONAL", {}), found.get("MIN_NOTIONAL", {})
-    floors = [_rule(notional, "minNotional") if notional.get("applyMinToMarket", True) else 0]
-    floors.append(_rule(minimum, "minNotional") if minimum.get("applyToMarket", True) else 0)
-    return Filters(
-        tick_e8=_rule(price, "tickSize") or 1,
-        step_e8=_rule(lot, "stepSize") or 1,
-        min_qty_e8=_rule(lot, "minQty"),
-        max_qty_e8=_ceiling(lot, "maxQty"),
-        market_step_e8=_rule(market, "stepSize"),
-        market_min_qty_e8=_rule(market, "minQty"),
-        market_max_qty_e8=_ceiling(market, "maxQty"),
-        min_notional_e8=max(floors),
-        max_notional_e8=_ceiling(notional, "maxNotional") if notional.get("applyMaxToMarket", False) else 0,
-        revision=0,
-    )
-
-
-def _rule(found: Mapping[str, Any], field: str) -> int:
-    count = parse_e8(found.get(field, "0"))
-    if count < 0:
-        raise DataError(f"{field} {found[field]!r} is below zero")
-    return count
-
-
-def _ceiling(found: Mapping[str, Any], field: str) -> int:
-    """An upper bound; one beyond int64 can never be reached by a quantity that is held, so it is no rule."""
-    try:
-        return _rule(found, field)
-    except DataError as error:
-        if "too large" in str(error):
-            return 0
-        raise

@@ -20,18 +20,17 @@ import orjson
 from apps.engine.errors import DataError, InvalidInput, Unavailable, UnknownName
 from apps.engine.values import Bars, Book
 from apps.marketdata.exchange.binance import (
-    SymbolRules,
     UnreadableRow,
     Venue,
     bars_of_klines,
     book_of_depth,
     is_loopback,
-    rules_of,
 )
 from apps.marketdata.exchange.budget import WeightBudget
 from apps.marketdata.exchange.decimals import parse_e8
 from apps.marketdata.exchange.frames import AggTradeEvent
 from apps.marketdata.exchange.intervals import interval_ms
+from apps.marketdata.exchange.rules import SymbolRules, rules_of
 
 TIMEOUT_S = 10.0
 BODY_LIMIT_BYTES = 5_000_000

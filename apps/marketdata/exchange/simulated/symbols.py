@@ -80,7 +80,7 @@ def exchange_info_entry(spec: Spec) -> dict[str, object]:
         "ocoAllowed": True,
         "otoAllowed": True,
         "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": False,
+        "allowTrailingStop": True,
         "cancelReplaceAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
@@ -110,12 +110,20 @@ def _filters(spec: Spec) -> list[dict[str, object]]:
             "maxQty": text8(max_lots),
             "stepSize": text8(spec.step_e8),
         },
+        {"filterType": "ICEBERG_PARTS", "limit": 10},
         # Zero here means "no such rule", as the real exchange sends it.
         {
             "filterType": "MARKET_LOT_SIZE",
             "minQty": zero,
             "maxQty": text8(min(max(market_lots, spec.step_e8), max_lots)),
             "stepSize": zero,
+        },
+        {
+            "filterType": "TRAILING_DELTA",
+            "minTrailingAboveDelta": 10,
+            "maxTrailingAboveDelta": 2000,
+            "minTrailingBelowDelta": 10,
+            "maxTrailingBelowDelta": 2000,
         },
         {
             "filterType": "PERCENT_PRICE_BY_SIDE",

@@ -16,7 +16,7 @@ def count_what_is_stored(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("marketdata", "0003_symbol_checked")]
+    dependencies = [("marketdata", "0004_order_rules")]
 
     operations = [
         migrations.CreateModel(
