@@ -21,6 +21,7 @@ from apps.engine.decision import (
     ARM_LOC,
     ARM_N,
     ARM_SIGNAL,
+    GATE_FAULTY,
     GATE_GAP,
     GATE_INACTIVE,
     GATE_WARM_UP,
@@ -174,12 +175,15 @@ def open_slot_nb(s: CoreState, slot: int, grid: int, sigma: float) -> None:
         s.slots_f[slot, SLOT_X + j] = s.context[j]
     for k in range(s.gates.shape[0]):
         s.slots_f[slot, SLOT_ARMS + k] = s.arms[ARM_SIGNAL, k]
-        s.slots_mask[slot, k] = 1 if s.gates[k] & (GATE_WARM_UP | GATE_GAP) == 0 else 0
+        s.slots_mask[slot, k] = 1 if s.gates[k] & (GATE_WARM_UP | GATE_GAP | GATE_FAULTY) == 0 else 0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def gates_nb(s: CoreState, warm_ups: IntArray1d, inactive: IntArray1d) -> None:
-    """Which arms may be chosen now: warm, no gap inside the warm-up window, active."""
+    """Which arms may be chosen now: warm, no gap inside the warm-up window, active, with a signal in [-1, 1].
+
+    What a policy answered besides (NaN, or out of range) counts as 0 and is neither traded nor learned from.
+    """
     seen, contiguous = s.scalars_i[S_SEEN], bars_since_gap_nb(s.feature_i)
     for k in range(s.gates.shape[0]):
         gate = 0
@@ -189,6 +193,9 @@ def gates_nb(s: CoreState, warm_ups: IntArray1d, inactive: IntArray1d) -> None:
             gate |= GATE_GAP
         if inactive[k] == 1:
             gate |= GATE_INACTIVE
+        if not abs(s.arms[ARM_SIGNAL, k]) <= 1.0:
+            gate |= GATE_FAULTY
+            s.arms[ARM_SIGNAL, k] = 0.0
         s.gates[k] = gate
 
 

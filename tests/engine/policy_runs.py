@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from apps.engine.policies import Policy, validate_values
-from apps.engine.policies.driver import policy_batch_nb
+from apps.engine.policies.driver import policy_batch
 from tests.engine.series import Columns
 
 
 def signals(policy: Policy, columns: Columns, values: dict[str, float] | None = None) -> np.ndarray:
     params, state = policy.init(validate_values(policy, values or {}))
     out = np.full(columns[3].shape[0], np.nan)
-    policy_batch_nb(policy.update_nb, params, state, *columns, out)
+    policy_batch(policy, params, state, columns, out)
     return out
 
 
