@@ -59,6 +59,11 @@ def raises(state: Array1d, bar: Bar) -> float:
     return 1.0 / (1.0 if bar.volume else 0)
 
 
+def reads_the_clock(state: Array1d, bar: Bar) -> float:
+    """Changes its mind every nine years: no two runs of one day can tell."""
+    return 1.0 / (1.0 + __builtins__["__import__"]("time").time() // 3e8)  # type: ignore[index]
+
+
 @njit(UPDATE_SIGNATURE, cache=True, error_model="numpy", nogil=True)
 def is_slow_nb(
     params: Array1d, state: Array1d, open_: float, high: float, low: float, close: float, volume: float
@@ -74,6 +79,7 @@ for name, update in (
     ("looks_ahead", looks_ahead),
     ("hides_state", hides_state),
     ("depends_on_hashes", depends_on_hashes),
+    ("reads_the_clock", reads_the_clock),
     ("is_unbounded", is_unbounded),
     ("is_nan", is_nan),
     ("raises", raises),

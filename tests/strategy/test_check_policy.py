@@ -59,6 +59,7 @@ def test_each_planted_policy_fails_where_it_must() -> None:
     assert {"causal", "deterministic"} <= found["looks_ahead"]
     assert {"fold", "serializable"} <= found["hides_state"]
     assert found["depends_on_hashes"] >= {"deterministic"}
+    assert found["reads_the_clock"] == {"deterministic"}
     assert found["is_unbounded"] == found["is_nan"] == found["raises"] == {"bounded"}
     assert found["is_slow"] == {"speed"}
     details = {policy["policy_id"]: {c["name"]: c["detail"] for c in policy["checks"]} for policy in answer["policies"]}
