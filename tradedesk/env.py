@@ -153,7 +153,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SECRET_KEY", "", _text, "Django's secret; empty keeps one in the var folder."),
     Setting("TRADEDESK_VAR", "var", _text, "Folder for database, tokens and kernels."),
     Setting("TRADEDESK_DATA", "../shared/data", _text, "Recorded bars (tests, demo)."),
-    Setting("POLICY_PATHS", "", _names, "Files with policies of your own."),
+    Setting(
+        "POLICY_PATHS",
+        "",
+        _names,
+        "Files with policies of your own (docs/policies.md), relative to the project or absolute.",
+    ),
     Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "What is logged to standard error."),
 )
 
@@ -181,6 +186,31 @@ def var_dir() -> Path:
     return path
 
 
+def policy_files() -> list[Path]:
+    """The files that POLICY_PATHS names. Raises SettingError for one that cannot be read."""
+    files: list[Path] = [(BASE_DIR / name).resolve() for name in read_setting("POLICY_PATHS")]
+    for path in files:
+        if path.suffix != ".py" or not path.is_file() or not os.access(path, os.R_OK):
+            raise SettingError(f"POLICY_PATHS: {path} is not a Python file that can be read")
+    if len(set(files)) != len(files):
+        raise SettingError("POLICY_PATHS: names a file twice")
+    return files
+
+
+def _load_policy_files(files: list[Path]) -> None:
+    """Register the policies of these files before anything counts arms. Raises SettingError with file and reason."""
+    if not files:
+        return
+    from apps.engine.errors import InvalidInput
+    from apps.engine.policies.files import load_policy_file
+
+    for path in files:
+        try:
+            load_policy_file(str(path))
+        except InvalidInput as error:
+            raise SettingError(f"{error.field}: {error}") from error
+
+
 def engine_hash() -> str:
     """Hash of every source a kernel can come from, with numba, numpy and the CPU.
 
@@ -190,7 +220,7 @@ def engine_hash() -> str:
 
     digest = hashlib.sha256()
     sources = sorted((BASE_DIR / "apps" / "engine").rglob("*.py"))
-    sources += [Path(path) for path in read_setting("POLICY_PATHS")]
+    sources += policy_files()
     for source in sources:
         name = source.relative_to(BASE_DIR) if source.is_relative_to(BASE_DIR) else source
         digest.update(str(name).encode() + b"\0" + source.read_bytes() + b"\0")
@@ -215,7 +245,9 @@ def prepare_process() -> None:
     try:
         for setting in SETTINGS:
             read_setting(setting.name)
+        files = policy_files()
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(var_dir() / "kernels" / engine_hash()))
+        _load_policy_files(files)
     except SettingError as error:
         print(f"tradedesk: {error}", file=sys.stderr)
         sys.exit(CHECK_FAILED_EXIT)
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(var_dir() / "kernels" / engine_hash()))

@@ -152,7 +152,7 @@ def decide_nb(
 
 def decide(inputs: DecisionInputs) -> Decision:
     """One decision from its recorded inputs: a pure function of them, on one engine version."""
-    w, placing = workspace(), inputs.placing
+    w, placing = workspace(inputs.arms.shape[1]), inputs.placing
     # Nothing is offered to the kernel's own walk when the order is not a market order: it is judged there, not filled.
     bids, asks = (inputs.bids, inputs.asks) if placing is None else (inputs.bids[:0], inputs.asks[:0])
     decide_nb(

@@ -22,6 +22,7 @@ from apps.engine.decision import (
     ARM_LOC,
     ARM_N,
     ARM_SIGNAL,
+    GATE_FAULTY,
     GATE_GAP,
     GATE_INACTIVE,
     GATE_WARM_UP,
@@ -143,12 +144,17 @@ def open_slot_nb(
         slot_f[SLOT_X + j] = context[j]
     for k in range(gates.shape[0]):
         slot_f[SLOT_ARMS + k] = arms[ARM_SIGNAL, k]
-        slot_mask[k] = 1 if gates[k] & (GATE_WARM_UP | GATE_GAP) == 0 else 0
+        slot_mask[k] = 1 if gates[k] & (GATE_WARM_UP | GATE_GAP | GATE_FAULTY) == 0 else 0
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def gates_nb(gates: IntArray1d, seen: int, contiguous: int, warm_ups: IntArray1d, inactive: IntArray1d) -> None:
-    """Which arms may be chosen now: warm, no gap inside the warm-up window, active."""
+def gates_nb(
+    gates: IntArray1d, arms: Array2d, seen: int, contiguous: int, warm_ups: IntArray1d, inactive: IntArray1d
+) -> None:
+    """Which arms may be chosen now: warm, no gap inside the warm-up window, active, with a signal in [-1, 1].
+
+    What a policy answered besides (NaN, or out of range) counts as 0 and is neither traded nor learned from.
+    """
     for k in range(gates.shape[0]):
         gate = 0
         if seen < warm_ups[k]:
@@ -157,6 +163,9 @@ def gates_nb(gates: IntArray1d, seen: int, contiguous: int, warm_ups: IntArray1d
             gate |= GATE_GAP
         if inactive[k] == 1:
             gate |= GATE_INACTIVE
+        if not abs(arms[ARM_SIGNAL, k]) <= 1.0:
+            gate |= GATE_FAULTY
+            arms[ARM_SIGNAL, k] = 0.0
         gates[k] = gate
 
 
@@ -181,7 +190,7 @@ def face_nb(s: CoreState, signals: Array1d, warm_ups: IntArray1d, inactive: IntA
     """Signals, gates and context as they are after this bar."""
     for k in range(signals.shape[0]):
         s.arms[ARM_SIGNAL, k] = signals[k]
-    gates_nb(s.gates, s.scalars_i[S_SEEN], bars_since_gap_nb(s.feature_i), warm_ups, inactive)
+    gates_nb(s.gates, s.arms, s.scalars_i[S_SEEN], bars_since_gap_nb(s.feature_i), warm_ups, inactive)
     age = regime_age_nb(s.regime_f, s.regime_i) if is_bocpd == 1 else 0.0
     s.scalars_i[S_MISSING] = context_nb(s.feature_f, s.feature_i, age, s.context)
     s.scalars_f[S_AGE] = age if age >= 0.0 else 0.0

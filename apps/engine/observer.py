@@ -28,7 +28,7 @@ from apps.engine.observe_state import (
     view_rows,
 )
 from apps.engine.policies import Policy, arms, validate_values
-from apps.engine.policies.driver import policy_batch_nb
+from apps.engine.policies.driver import policy_batch
 from apps.engine.regime import RegimeSummary, regime_summary
 from apps.engine.router import N_CONTEXT, N_TRIANGLE, RouterParams, coefficients_nb
 from apps.engine.values import Array1d, Array2d, Bars, IntArray1d
@@ -64,7 +64,7 @@ class PolicyRun:
         return float(self.policy.update_nb(self.params, self.state, *bar))
 
     def batch(self, columns: Columns, out: Array1d) -> None:
-        policy_batch_nb(self.policy.update_nb, self.params, self.state, *columns, out)
+        policy_batch(self.policy, self.params, self.state, columns, out)
 
 
 class Observer:
@@ -112,7 +112,8 @@ class Observer:
         column = np.zeros(columns[0].shape[0])
         for k, run in enumerate(self.runs):
             run.batch(columns, column)
-            signals[:, k] = column if self.settings.allow_short else np.where(column > 0.0, column, 0.0)
+            is_kept = (column > 0.0) | ~(np.abs(column) <= 1.0)
+            signals[:, k] = column if self.settings.allow_short else np.where(is_kept, column, 0.0)
         return signals
 
     def view(self) -> View:
@@ -182,7 +183,9 @@ class Observer:
             raise DataError(f"{self.settings.symbol}: a bar does not come after the one before it")
 
     def _clipped(self, signal: float) -> float:
-        return signal if self.settings.allow_short or signal > 0.0 else 0.0
+        # What is no signal at all stays as it is: the fold closes the gate of its arm.
+        is_kept = self.settings.allow_short or signal > 0.0 or not abs(signal) <= 1.0
+        return signal if is_kept else 0.0
 
 
 def float_columns(bars: Bars) -> Columns:

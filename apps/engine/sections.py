@@ -14,7 +14,6 @@ from apps.engine.decision import (
     ARM_LOC,
     ARM_N,
     ARM_SIGNAL,
-    CASH_ARM,
     SOURCE_ROUTER,
     Decision,
     DecisionInputs,
@@ -115,7 +114,7 @@ def _policy(inputs: DecisionInputs, view: View | None, decision: Decision) -> di
     choice = None
     if arm >= 0:
         choice = {
-            "policy_id": ARM_NAMES[arm],
+            "policy_id": (*view.policies, "cash")[arm],
             "signal": float_text(floats.signal),
             "expected_reward": float_text(floats.expected_reward),
             "width": float_text(floats.width),
@@ -123,7 +122,7 @@ def _policy(inputs: DecisionInputs, view: View | None, decision: Decision) -> di
         }
     return {
         "choice": choice,
-        "posterior": [_arm(view, decision, k) for k in range(CASH_ARM + 1)],
+        "posterior": [_arm(view, decision, k) for k in range(len(view.policies) + 1)],
         "seed": str(inputs.draw.seed),
         "attempt": inputs.draw.attempt,
         "u": float_text(inputs.draw.u),
@@ -133,13 +132,13 @@ def _policy(inputs: DecisionInputs, view: View | None, decision: Decision) -> di
 
 def _arm(view: View, decision: Decision, k: int) -> dict[str, Any]:
     probability = float_text(decision.probabilities[k])
-    if k == CASH_ARM:
+    if k == len(view.policies):
         zero = float_text(0.0)
         return {"policy_id": "cash", "mean": zero, "sd": zero, "pulls": zero, "prob_best": probability, "gate": 0}
     arms = view.arms
     deviation = math.sqrt(arms[ARM_B, k] / arms[ARM_A, k] * arms[ARM_H, k]) if arms[ARM_A, k] > 0 else 0.0
     return {
-        "policy_id": ARM_NAMES[k],
+        "policy_id": view.policies[k],
         "signal": float_text(float(arms[ARM_SIGNAL, k])),
         "mean": float_text(float(arms[ARM_LOC, k])),
         "sd": float_text(deviation),

@@ -15,7 +15,7 @@ from apps.engine.features import (
     sigma_previous_nb,
 )
 from apps.engine.policies import arms
-from apps.engine.policies.driver import policy_batch_nb
+from apps.engine.policies.driver import policy_batch
 from apps.engine.regime import regime_age_nb, regime_grid_nb, regime_state
 from tests.engine.series import digest, market
 
@@ -29,7 +29,7 @@ def observed() -> str:
     for policy in arms():
         params, state = policy.init(policy.defaults())
         out = np.zeros(N)
-        policy_batch_nb(policy.update_nb, params, state, *columns, out)
+        policy_batch(policy, params, state, columns, out)
         arrays += [out, state]
     f, i = features_state(H)
     g, j = regime_state(H)

@@ -14,8 +14,8 @@ import pytest
 from apps.engine import policies
 from apps.engine.errors import InvalidInput, UnknownName
 from apps.engine.policies import POLICIES, Policy, arms, validate_values
-from apps.engine.policies.driver import policy_batch_nb
 from apps.engine.registry import import_members
+from tests.engine.policy_runs import draws, signals
 from tests.engine.series import Columns, flat, head, jumps, market, scaled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,30 +23,10 @@ EACH = pytest.mark.parametrize("policy", arms(), ids=lambda policy: policy.polic
 N = 700
 
 
-def signals(policy: Policy, columns: Columns, values: dict[str, float] | None = None) -> np.ndarray:
-    params, state = policy.init(validate_values(policy, values or {}))
-    out = np.full(columns[3].shape[0], np.nan)
-    policy_batch_nb(policy.update_nb, params, state, *columns, out)
-    return out
-
-
-def draws(policy: Policy, n: int) -> list[dict[str, float]]:
-    """Values from anywhere in the ranges, those that the constraint refuses left out."""
-    rng = np.random.default_rng(5)
-    found = []
-    while len(found) < n:
-        values: dict[str, float] = {}
-        for parameter in policy.parameters:
-            value = rng.uniform(parameter.low, parameter.high)
-            values[parameter.name] = round(value) if parameter.kind == "int" else value
-        if policy.constraint(values) is None:
-            found.append(values)
-    return found
-
-
 def test_the_arms_are_in_order_of_id() -> None:
     names = [policy.policy_id for policy in arms()]
-    assert names == sorted(names) and {"ema_cross", "boll_revert", "vol_target"} <= set(names)
+    built_in = ["boll_revert", "breakout_vol", "donchian", "ema_cross", "rsi_revert", "tsmom", "vol_target"]
+    assert names == sorted(names) and [name for name in names if name in built_in] == built_in
     assert "cash" not in names
 
 
@@ -175,63 +155,3 @@ def test_a_second_process_compiles_nothing() -> None:
         check=True,
     )
     assert answer.stdout.split() == ["10"] * (1 + len(arms()))
-
-
-def ema(close: np.ndarray, period: int) -> np.ndarray:
-    """TA-Lib's EMA: seeded with the mean of the first `period` values."""
-    out = np.full(close.shape[0], np.nan)
-    out[period - 1] = close[:period].mean()
-    for t in range(period, close.shape[0]):
-        out[t] = out[t - 1] + 2.0 / (period + 1.0) * (close[t] - out[t - 1])
-    return out
-
-
-def ewma_sd(close: np.ndarray, span: int) -> np.ndarray:
-    """Root of the weighted mean of squared log returns, weights (1 - a)^age normalized."""
-    squares = np.log(close[1:] / close[:-1]) ** 2
-    alpha = 2.0 / (span + 1.0)
-    out = np.full(close.shape[0], np.nan)
-    for t in range(1, close.shape[0]):
-        weights = (1.0 - alpha) ** np.arange(t)[::-1]
-        out[t] = math.sqrt(np.sum(weights * squares[:t]) / np.sum(weights))
-    return out
-
-
-@pytest.mark.parametrize("band", [0.0, 0.7])
-def test_ema_cross_is_its_definition(band: float) -> None:
-    columns = market(N)
-    close = columns[3]
-    expected = np.where(ema(close, 10) > ema(close, 50) + band * close * ewma_sd(close, 48), 1.0, 0.0)
-    assert np.array_equal(signals(POLICIES.get("ema_cross"), columns, {"fast": 10, "slow": 50, "band": band}), expected)
-    assert 0.1 < expected.mean() < 0.9
-
-
-@pytest.mark.parametrize(("width", "stop"), [(2.0, 6.0), (1.0, 2.0)])
-def test_boll_revert_is_its_definition(width: float, stop: float) -> None:
-    columns = market(3_000, seed=3)
-    close = columns[3]
-    stance, level, expected, stops = "flat", 0.0, np.zeros(close.shape[0]), 0
-    for t in range(29, close.shape[0]):
-        window = close[t - 29 : t + 1]
-        is_cheap = close[t] < window.mean() - width * window.std()
-        if stance == "long" and close[t] >= window.mean():
-            stance = "flat"
-        elif stance == "long" and close[t] <= level:
-            stance, stops = "stopped", stops + 1
-        elif stance != "long" and not is_cheap:
-            stance = "flat"
-        elif stance == "flat":
-            stance, level = "long", close[t] - stop * window.std()
-        expected[t] = 1.0 if stance == "long" else 0.0
-    found = signals(POLICIES.get("boll_revert"), columns, {"window": 30, "width": width, "stop": stop})
-    assert np.array_equal(found, expected)
-    assert expected.any() and (stops > 3 or stop == 6.0)
-
-
-def test_vol_target_is_its_definition() -> None:
-    columns = market(N)
-    with np.errstate(invalid="ignore"):
-        expected = np.minimum(1.0, np.floor(np.minimum(1.0, 0.005 / ewma_sd(columns[3], 48)) / 0.25 + 0.5) * 0.25)
-    expected[:48] = 0.0
-    assert np.array_equal(signals(POLICIES.get("vol_target"), columns), expected)
-    assert len(set(expected)) >= 4

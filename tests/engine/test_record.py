@@ -300,7 +300,7 @@ def test_a_record_stays_small(record_property: Any) -> None:
     bodies = {name: canonical_bytes(body) for name, (body, _) in DECISIONS.items()}
     sizes = {name: (len(body), len(zlib.compress(body, 1))) for name, body in bodies.items()}
     record_property("record_bytes", sizes)
-    assert max(size for size, _ in sizes.values()) <= 6_656
+    assert max(size for size, _ in sizes.values()) <= 6_912
     assert max(packed for _, packed in sizes.values()) <= 2_560
 
 

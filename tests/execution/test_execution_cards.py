@@ -9,6 +9,7 @@ import pytest
 
 from apps.audit.rendering import record_document
 from apps.audit.selectors import audit_get
+from apps.engine.policies import POLICIES
 from apps.execution import cards, selectors
 from apps.execution.models import EquityPoint
 from apps.marketdata.market import MarketView, Quote
@@ -95,7 +96,7 @@ def test_the_curve_is_thinned_evenly_and_keeps_both_ends(traded: Any) -> None:
 def test_decisions_tell_what_happened_and_why(traded: Any) -> None:
     flatten, looked, refused, bought = cards.decisions_context()["rows"][:4]
     assert (flatten["policy"], flatten["status"], flatten["side"]) == ("flatten", "Sold", "SELL")
-    assert looked["policy"] in {"boll_revert", "ema_cross", "vol_target", "cash"}
+    assert looked["policy"] in {*POLICIES.names(), "cash"}
     assert (refused["status"], refused["tone"], refused["is_sent"]) == ("Blocked", "warn", False)
     assert refused["size_e8"] == 9 * E8 and refused["why"].startswith("The gross notional of all positions")
     assert (bought["policy"], bought["status"], bought["size_e8"]) == ("a person", "Bought", E8)

@@ -176,15 +176,15 @@ def test_a_released_router_is_not_stopped_by_what_it_sent_before(
 ) -> None:
     set_limits(**{**ROOMY, "repeat_orders": 1})
     for _ in range(2):
-        record = plan_until_it_sends(local)
+        record = plan_until_it_sends(local, "ETHUSDT")
         if record["status"] == "filled":
-            buy(local, record["finalSize"], side="SELL")
-    assert latches(local) == [("repeated_orders", "BTCUSDT")]
+            buy(local, record["finalSize"], side="SELL", symbol="ETHUSDT")
+    assert latches(local) == [("repeated_orders", "ETHUSDT")]
     assert release(owner, confirmation="RELEASE").json()["latches"] == []
-    record = plan_until_it_sends(local)
+    record = plan_until_it_sends(local, "ETHUSDT")
     assert (record["side"], record["status"]) == ("BUY", "filled")
-    buy(local, record["finalSize"], side="SELL")
-    assert plan_until_it_sends(local)["reason"] == "repeated_orders", "and counts anew from there"
+    buy(local, record["finalSize"], side="SELL", symbol="ETHUSDT")
+    assert plan_until_it_sends(local, "ETHUSDT")["reason"] == "repeated_orders", "and counts anew from there"
 
 
 def test_a_new_epoch_starts_without_latches(local: Client, fallen: Callable[..., None]) -> None:

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 
 from apps.audit.selectors import audit_head
+from apps.engine.policies import POLICIES
 from apps.execution import desk
 from apps.execution.models import Execution, Order
 from apps.flags.services import flags_set
@@ -34,7 +35,7 @@ def test_a_fill_changes_the_position_and_every_read_agrees(market: LiveMarket, l
     record = plan_until_it_sends(local)
     check(record, EXECUTION)
     assert (record["status"], record["side"], record["blocked"]) == ("filled", "BUY", False)
-    assert record["policyId"] in {"ema_cross", "boll_revert", "vol_target"}
+    assert record["policyId"] in POLICIES
     size = Decimal(record["finalSize"])
     assert size > 0 and record["requestedSize"] == record["finalSize"]
     assert Decimal(record["position"]["after"]["quantity"]) - Decimal(record["position"]["before"]["quantity"]) == size
@@ -175,10 +176,10 @@ def test_an_unknown_trading_state_counts_as_halted(market: LiveMarket, local: Cl
 
 def test_with_the_flag_off_decisions_are_recorded_and_nothing_is_sent(market: LiveMarket, local: Client) -> None:
     flags_set(changes={"ExecutionRouter": False}, actor="test", reason="test", ts_ms=CLOSED_MS)
-    records = [plan(local).json() for _ in range(6)]
+    records = [plan(local, "ETHUSDT").json() for _ in range(24)]
     assert {record["status"] for record in records} == {"no_trade"}
     assert "execution_off" in {record["reason"] for record in records}
-    assert Execution.objects.count() == 6 and not Order.objects.exists()
+    assert Execution.objects.count() == 24 and not Order.objects.exists()
 
 
 def test_a_thin_book_fills_in_part(market: LiveMarket, local: Client) -> None:

@@ -158,11 +158,11 @@ def plan(client: Client, symbol: str = "BTCUSDT", *, key: str | None = None) -> 
 
 def plan_until_it_sends(client: Client, symbol: str = "BTCUSDT") -> dict[str, Any]:
     """Decide until a decision forms an order, sent or refused: each attempt draws anew."""
-    for _ in range(20):
+    for _ in range(80):
         record: dict[str, Any] = plan(client, symbol).json()
         if record["status"] != "no_trade":
             return record
-    raise AssertionError("twenty decisions without an order")
+    raise AssertionError("eighty decisions without an order")
 
 
 def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:

@@ -13,15 +13,18 @@ from apps.engine.policies.contract import (
     unconstrained,
     validate_values,
 )
+from apps.engine.policies.plain import Bar, python_policy
 from apps.engine.registry import import_members
 
 __all__ = [
     "POLICIES",
     "UPDATE_SIGNATURE",
+    "Bar",
     "Parameter",
     "Policy",
     "Values",
     "arms",
+    "python_policy",
     "unconstrained",
     "validate_values",
 ]

@@ -2,7 +2,8 @@
 
 A policy cannot look ahead: `update_nb` sees one closed bar, changes its state and answers a signal in [-1, 1]. Its
 state is a fold of the bars and nothing else, so a copy of the array is a snapshot. A new policy is a new file in this
-package that calls `POLICIES.register`; nothing else needs an edit.
+package that calls `POLICIES.register`; nothing else needs an edit. A policy of one's own is a file anywhere, named by
+the setting POLICY_PATHS; docs/policies.md shows one. Its update may be plain Python: see `python_policy`.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Policy:
     warm_up: Callable[[Values], int]
     init: Callable[[Values], tuple[Array1d, Array1d]]
     update_nb: Callable[..., float]
+    is_compiled: bool = True
 
     def defaults(self) -> dict[str, float]:
         return validate_values(self, {})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from numba import njit, types
 
-from apps.engine.policies.contract import UPDATE_SIGNATURE
+from apps.engine.policies.contract import UPDATE_SIGNATURE, Policy
 from apps.engine.values import Array1d
 
 _COLUMN = types.Array(types.float64, 1, "C")
@@ -28,3 +28,14 @@ def policy_batch_nb(
     """The signal after each bar. After this call `state` is that of the last bar."""
     for t in range(close.shape[0]):
         out[t] = update(params, state, open_[t], high[t], low[t], close[t], volume[t])
+
+
+def policy_batch(policy: Policy, params: Array1d, state: Array1d, columns: tuple[Array1d, ...], out: Array1d) -> None:
+    """`policy_batch_nb` for any policy: one in plain Python fills its column by a loop of its own."""
+    if policy.is_compiled:
+        open_, high, low, close, volume = columns
+        policy_batch_nb(policy.update_nb, params, state, open_, high, low, close, volume, out)
+        return
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for t, row in enumerate(rows):
+        out[t] = policy.update_nb(params, state, *row)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
 from apps.engine.policies.contract import POLICIES, UPDATE_SIGNATURE, Parameter, Policy, Values
+from apps.engine.policies.volatility import VOLATILITY_FLOATS, volatility_nb
 from apps.engine.values import Array1d
-from apps.engine.windows import ewma_push_nb
-
-SIGMA_ALPHA = 2.0 / 49.0
 
 P_FAST, P_SLOW, P_BAND = 0, 1, 2
-S_COUNT, S_FAST, S_SLOW, S_CLOSE, S_VARIANCE = 0, 1, 2, 3, 4
-STATE_FLOATS = 6
+S_COUNT, S_FAST, S_SLOW, S_VOLATILITY = 0, 1, 2, 3
+STATE_FLOATS = S_VOLATILITY + VOLATILITY_FLOATS
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -38,13 +34,9 @@ def ema_cross_nb(
     count = state[S_COUNT]
     ema_nb(state, S_FAST, params[P_FAST], count, close)
     ema_nb(state, S_SLOW, params[P_SLOW], count, close)
-    if count > 1.0:
-        log_return = math.log(close / state[S_CLOSE])
-        ewma_push_nb(state, S_VARIANCE, SIGMA_ALPHA, log_return * log_return)
-    state[S_CLOSE] = close
+    sigma = close * volatility_nb(state, S_VOLATILITY, close)
     if count < params[P_SLOW]:
         return 0.0
-    sigma = close * math.sqrt(state[S_VARIANCE] / state[S_VARIANCE + 1])
     return 1.0 if state[S_FAST] > state[S_SLOW] + params[P_BAND] * sigma else 0.0
 
 

@@ -8,15 +8,12 @@ import numpy as np
 from numba import njit
 
 from apps.engine.policies.contract import POLICIES, UPDATE_SIGNATURE, Parameter, Policy, Values, unconstrained
+from apps.engine.policies.volatility import VOLATILITY_FLOATS, VOLATILITY_SPAN, volatility_nb
 from apps.engine.values import Array1d
-from apps.engine.windows import ewma_push_nb
-
-SPAN = 48
-SIGMA_ALPHA = 2.0 / (SPAN + 1.0)
 
 P_TARGET, P_GRID = 0, 1
-S_COUNT, S_CLOSE, S_VARIANCE = 0, 1, 2
-STATE_FLOATS = 4
+S_COUNT, S_VOLATILITY = 0, 1
+STATE_FLOATS = S_VOLATILITY + VOLATILITY_FLOATS
 
 
 @njit(UPDATE_SIGNATURE, cache=True, error_model="numpy", nogil=True)
@@ -25,13 +22,9 @@ def vol_target_nb(
 ) -> float:
     """min(1, target / sigma), rounded to the grid; 0 where no volatility has been seen at all."""
     state[S_COUNT] += 1.0
-    if state[S_COUNT] > 1.0:
-        log_return = math.log(close / state[S_CLOSE])
-        ewma_push_nb(state, S_VARIANCE, SIGMA_ALPHA, log_return * log_return)
-    state[S_CLOSE] = close
-    if state[S_COUNT] <= SPAN:
+    sigma = volatility_nb(state, S_VOLATILITY, close)
+    if state[S_COUNT] <= VOLATILITY_SPAN:
         return 0.0
-    sigma = math.sqrt(state[S_VARIANCE] / state[S_VARIANCE + 1])
     if not sigma > 0.0:
         return 0.0
     exposure = min(1.0, params[P_TARGET] / sigma)
@@ -51,7 +44,7 @@ POLICIES.register(
             Parameter("grid", "float", 0.25, 0.05, 0.5, "linear", "Step to which exposure is rounded."),
         ),
         constraint=unconstrained,
-        warm_up=lambda values: SPAN + 1,
+        warm_up=lambda values: VOLATILITY_SPAN + 1,
         init=_init,
         update_nb=vol_target_nb,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.dashboard import formats
-from apps.engine.decision import GATE_GAP, GATE_INACTIVE, GATE_WARM_UP
+from apps.engine.decision import GATE_FAULTY, GATE_GAP, GATE_INACTIVE, GATE_WARM_UP
 from apps.engine.guards import GUARDS
 from apps.engine.reasons import TradingState
 from apps.engine.values import E8
@@ -16,6 +16,7 @@ GATE_WORDS = {
     GATE_WARM_UP: "warming up",
     GATE_GAP: "a gap in its bars",
     GATE_INACTIVE: "not active",
+    GATE_FAULTY: "its signal was no number from -1 to 1",
 }
 FEATURE_WORDS = {
     "one": "Constant",
