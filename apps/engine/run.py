@@ -130,7 +130,8 @@ def run_nb(
     limits: LimitRecord, terms: TermsRecord, params: RouterParams, seed: int, symbol_ids: IntArray1d, interval_ms: int,
     window_limit: int, lookback_ms: int, warm_ups: IntArray1d, inactive: IntArray1d, is_bocpd: int,
     empty: IntArray2d, w: Workspace,
-    out_i: IntArray2d, out_f: Array2d, out_p: Array2d, out_symbol: IntArray1d, equity: IntArray1d,
+    out_i: IntArray2d, out_f: Array2d, out_p: Array2d, out_symbol: IntArray1d, out_regime: IntArray1d,
+    equity: IntArray1d,
 ) -> int:  # fmt: skip
     """The loop over steps and symbols; answers the number of decisions written."""
     n_decisions = 0
@@ -146,6 +147,7 @@ def run_nb(
                 out_f[n_decisions] = w.out_f
                 out_p[n_decisions] = w.p
                 out_symbol[n_decisions] = s
+                out_regime[n_decisions] = core.scalars_i[S_LABEL]
                 n_decisions += 1
                 book.due[s] = 0
         total = book.totals[TOTAL_CASH]
@@ -181,12 +183,16 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Decisions in order (layouts DECISION_INTS, DECISION_FLOATS), propensities (n, K + 1), and equity at every bar."""
+    """Decisions in order (layouts DECISION_INTS, DECISION_FLOATS), propensities (n, K + 1), and equity at every bar.
+
+    `symbol` and `regime` tell whose decision it was and the regime label of the view it was taken on.
+    """
 
     decisions: Any
     floats: Any
     probabilities: Array2d
     symbol: IntArray1d
+    regime: IntArray1d
     equity_e8: IntArray1d
     book: BookState
 
@@ -209,21 +215,26 @@ def rules_of(filters: Filters) -> tuple[int, int, int, int, int]:
 
 def run(
     observers: list[Observer], bars: list[Bars], filters: list[Filters], settings: RunSettings,
-    *, inactive: IntArray1d, is_bocpd: bool,
+    *, inactive: IntArray1d, is_bocpd: bool, book: BookState | None = None, span: tuple[int, int] | None = None,
 ) -> RunResult:  # fmt: skip
-    """Run the whole desk over the bars of several symbols, aligned by bar index. Moves the observers' states."""
+    """Run the whole desk over the bars of several symbols, aligned by bar index. Moves the observers' states.
+
+    A run over slices is that over the whole: `book` is the account to go on with, changed in place, and `span` the
+    slice's steps as (first bar index, end), so that a hole at its edge stays one. The last grid bar of a slice is
+    committed by the next.
+    """
     assert settings.terms.source == SOURCE_ROUTER and settings.terms.fill_kind == FILL_BARS
     interval_ms = observers[0].settings.interval_ms
-    tables = _tables(observers, bars, filters, interval_ms)
+    tables = _tables(observers, bars, filters, interval_ms, span)
     n_symbols, n = len(observers), tables.bar_index.shape[0]
     stacked = CoreState(*(np.stack(arrays) for arrays in zip(*(o.core for o in observers), strict=True)))
-    book = book_state(n_symbols, settings.initial_cash_e8)
+    book = book_state(n_symbols, settings.initial_cash_e8) if book is None else book
     w = workspace(len(observers[0].runs))
     capacity = n_symbols * (n // settings.terms.horizon_bars + 2)
     out_i = np.zeros((capacity, len(INTS)), np.int64)
     out_f = np.zeros((capacity, len(FLOATS)))
     out_p = np.zeros((capacity, w.p.shape[0]))
-    out_symbol, equity = np.zeros(capacity, np.int64), np.zeros(n, np.int64)
+    out_symbol, out_regime, equity = (np.zeros(length, np.int64) for length in (capacity, capacity, n))
     count = run_nb(
         stacked, tables, book, np.array([f.unit_e8 for f in filters], np.int64),
         np.array([f.step_e8 for f in filters], np.int64),
@@ -232,13 +243,13 @@ def run(
         np.array([symbol_id(o.settings.symbol) for o in observers], np.int64), interval_ms, settings.window_trades,
         settings.lookback_ms,
         observers[0].warm_ups, inactive, int(is_bocpd), np.zeros((0, 2), np.int64), w, out_i, out_f, out_p,
-        out_symbol, equity,
+        out_symbol, out_regime, equity,
     )  # fmt: skip
     for s, observer in enumerate(observers):
         observer.load([*_cores(stacked, s), *(run.state for run in observer.runs)])
     return RunResult(
         out_i[:count].copy().view(DECISION_INTS)[:, 0], out_f[:count].copy().view(DECISION_FLOATS)[:, 0],
-        out_p[:count], out_symbol[:count], equity, book,
+        out_p[:count], out_symbol[:count], out_regime[:count], equity, book,
     )  # fmt: skip
 
 
@@ -246,10 +257,14 @@ def _cores(stacked: CoreState, s: int) -> list[Any]:
     return [array[s] for name, array in zip(CoreState._fields, stacked, strict=True) if name != "work"]
 
 
-def _tables(observers: list[Observer], bars: list[Bars], filters: list[Filters], interval_ms: int) -> RunTables:
-    first = min(int(b.open_time_ms[0]) for b in bars) // interval_ms
-    last = max(int(b.open_time_ms[-1]) for b in bars) // interval_ms
-    index = np.arange(first, last + 1, dtype=np.int64)
+def _tables(
+    observers: list[Observer], bars: list[Bars], filters: list[Filters], interval_ms: int, span: tuple[int, int] | None
+) -> RunTables:
+    first, end = span or (
+        min(int(b.open_time_ms[0]) for b in bars) // interval_ms,
+        max(int(b.open_time_ms[-1]) for b in bars) // interval_ms + 1,
+    )
+    index = np.arange(first, end, dtype=np.int64)
     shape = (len(bars), index.shape[0])
     open_, high, low, close, volume = (np.zeros(shape) for _ in range(5))
     signals = np.zeros((*shape, len(observers[0].runs)))
