@@ -1,0 +1,8 @@
+"""stand-in"""
+
+from apps.research.selectors import Backtest
+
+
+def report_page(run: Backtest) -> str:
+    """The page."""
+    return run.run_id
