@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
 
 from apps.engine.errors import DataError, IntegrityBreach, InvalidInput
 from apps.research.history import History, Window, history_file, history_stored
@@ -59,6 +60,8 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=NO_BARS_EXIT) from error
         except IntegrityBreach as error:
             raise CommandError(str(error), returncode=BREACH_EXIT) from error
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(f"the database cannot be used ({error}); manage.py migrate makes its tables") from error
         if report is not None:
             report.write_text(report_page(run), encoding="utf-8")
         told = document(run)
