@@ -83,6 +83,7 @@ def counts(run: Simulated, columns: Mapping[str, Any]) -> dict[str, Any]:
         "is_open_at_end": bool((columns["trade_exit_step"] == NO_STEP).any()),
         "breaker_trips": int(rows["is_tripped"].sum()),
         "hard_latches": int(rows["is_hard_tripped"].sum()),
+        "hard_latched_ms": [int(ms) for ms in rows["ts_ms"][rows["is_hard_tripped"] == 1]],
         "day_latches": int(rows["is_day_tripped"].sum()),
     }
 

@@ -72,7 +72,7 @@ def line_chart(
     low, high = min(low, rows[0]), max(high, rows[-1])
     reach = (high - low) or 1.0
     shapes = [
-        Shape(curve, tone, _line(1.0 - (points - low) / reach), label(float(values[-1])))
+        Shape(curve, tone, _line(1.0 - (points - low) / reach), label(float(pick(values))))
         for curve, tone, points, values in drawn
     ]
     ticks = [Tick(f"{100 * (1 - (value - low) / reach):.2f}", label(value)) for value in rows]

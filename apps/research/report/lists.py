@@ -127,3 +127,8 @@ def drawdown(curve: Any, cash: int) -> Any:
     """Equity over its peak so far, less 1; the peak starts at the first cash."""
     peak = np.maximum(np.maximum.accumulate(curve), cash)
     return curve / peak - 1.0
+
+
+def deepest(curve: Any) -> Any:
+    """The lowest point of a stretch."""
+    return curve.min()

@@ -67,6 +67,7 @@ def _head(run: Backtest) -> dict[str, Any]:
             f"buying and holding {percent(hold, signed=True)}",
             tone=tone(gain),
         ),
+        "latched": [date_time(ms)[:16] for ms in run.figures["counts"]["hard_latched_ms"]],
         "tiles": figure_rows.tiles(run),
         "created": date_time(run.created_ts_ms)[:16],
     }
@@ -87,8 +88,8 @@ def _charts(run: Backtest) -> dict[str, Chart]:
         "equity_chart": line_chart("equity", "Equity", "Worth of the account at every close.", curves, _money, span),
         "alone_chart": line_chart("alone", "The desk alone", "The same curve at its own scale.", alone, _money, span),
         "drawdown_chart": line_chart(
-            "drawdown", "Drawdown", "Worth below its highest so far; the deepest of each stretch is drawn.",
-            falls, _percent, span, pick=min,
+            "drawdown", "Drawdown", "Worth below its highest so far; the deepest of each stretch, and of all.",
+            falls, _percent, span, pick=lists.deepest,
         ),
         "settings_chart": line_chart("settings", "Fill settings", "Equity under each.", sides, _money, span),
         **_ribbons(run, span),
