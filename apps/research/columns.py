@@ -17,7 +17,7 @@ from apps.engine.codec import canonical_bytes, sha256_hex
 from apps.engine.errors import IntegrityBreach
 
 LEVEL = 6
-_DTYPES = {"<i8": np.dtype("<i8"), "|i1": np.dtype("|i1")}
+_DTYPES: dict[str, np.dtype[Any]] = {"<i8": np.dtype("<i8"), "|i1": np.dtype("|i1")}
 
 
 def columns_hash(columns: Mapping[str, Any]) -> str:
@@ -64,7 +64,7 @@ def _folded(column: Any) -> bytes:
     if column.dtype.itemsize == 1:
         return bytes(column.tobytes())
     steps = np.diff(column, prepend=np.int64(0))
-    return steps.view(np.uint8).reshape(-1, 8).T.tobytes()
+    return bytes(steps.view(np.uint8).reshape(-1, 8).T.tobytes())
 
 
 def _unfolded(body: bytes, dtype: Any, n: int) -> Any:

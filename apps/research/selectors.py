@@ -52,7 +52,7 @@ class Backtest:
 
 def backtest_of(row: BacktestRun) -> Backtest:
     """A row as a value."""
-    return Backtest(*(getattr(row, name) for name in _SMALL), packed=bytes(row.columns))
+    return Backtest(**{name: getattr(row, name) for name in _SMALL}, packed=bytes(row.columns))
 
 
 def backtest_get(run_id: str) -> Backtest:

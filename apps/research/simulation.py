@@ -45,8 +45,8 @@ def simulate(
             )
         )  # fmt: skip
         progress(span[1] - span[0])
-    joined = (np.concatenate([getattr(part, name) for part in parts]) for name in Simulated._fields[:-1])
-    return Simulated(*joined, book=book)
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Simulated._fields[:-1]}
+    return Simulated(**joined, book=book)
 
 
 def _slices(history: History, interval_ms: int) -> list[tuple[tuple[int, int], Bars]]:
