@@ -15,11 +15,18 @@ from apps.research.outcome import NO_STEP, Market, held_lots, quote_of
 from apps.research.request import Ruleset
 from apps.research.simulation import Simulated
 
+# The figures of a curve alone; those of trades and positions are counted from fills below.
+CURVE = (
+    *("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar"),
+    *("var_95", "cvar_95", "cvar_90"),
+)
+
 
 def curve_figures(cash_e8: int, curve_e8: IntArray1d, bars_per_year: int) -> dict[str, Statistic]:
     """Statistics of a curve; the cash it started with comes before its first bar."""
     whole = np.concatenate([np.array([cash_e8], np.int64), curve_e8])
-    return dict(performance(quote_of(whole), bars_per_year=float(bars_per_year)))
+    found = performance(quote_of(whole), bars_per_year=float(bars_per_year))
+    return {name: found[name] for name in CURVE if name in found}
 
 
 def desk_figures(

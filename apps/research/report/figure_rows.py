@@ -18,6 +18,10 @@ def signed_percent(value: float) -> str:
     return percent(value, signed=True)
 
 
+def fine_percent(value: float) -> str:
+    return percent(value, 4)
+
+
 def share(value: float) -> str:
     return percent(value, 1)
 
@@ -30,8 +34,9 @@ LABELS: Mapping[str, tuple[str, Show]] = {
     "sortino": ("Sortino ratio", number),
     "max_drawdown": ("Maximum drawdown", percent),
     "calmar": ("Calmar ratio", number),
-    "var": ("Value at risk per bar", percent),
-    "cvar": ("Expected shortfall per bar", percent),
+    "var_95": ("Value at risk of a bar, worst 5 %", fine_percent),
+    "cvar_95": ("Expected shortfall of a bar, worst 5 %", fine_percent),
+    "cvar_90": ("Expected shortfall of a bar, worst 10 %", fine_percent),
     "hit_rate": ("Trades that won", share),
     "profit_factor": ("Profit factor", number),
     "mean_trade_bps": ("Mean trade, bps of its entry", number),
