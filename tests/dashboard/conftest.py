@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import override_settings
 
+from apps.dashboard.pages import DESK, PAGES
 from tests.dashboard import demo
 
 
@@ -21,5 +22,5 @@ def demo_settings() -> override_settings:
 @pytest.fixture
 def demo_pages() -> Iterator[None]:
     """The dashboard's routes with the demo's templates; register cards with `demo.demo_desk`."""
-    with demo_settings():
+    with demo_settings(), demo.only(PAGES, DESK):
         yield

@@ -14,6 +14,7 @@ import pytest
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect, sync_playwright
 
+from apps.dashboard.pages import DESK, PAGES
 from apps.dashboard.templatetags import desk as desk_tags
 from tests.dashboard import demo
 from tests.dashboard.conftest import demo_settings
@@ -35,7 +36,7 @@ class QuietHandler(WSGIRequestHandler):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with demo_settings(), demo.demo_desk():
+    with demo_settings(), demo.only(PAGES, DESK), demo.demo_desk():
         from django.core.wsgi import get_wsgi_application
 
         server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler, ipv6=False)

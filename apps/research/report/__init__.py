@@ -1,0 +1,1 @@
+"""One backtest as one page that needs nothing else."""
