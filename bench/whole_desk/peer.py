@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bench.peers.running import Absent, ask, bars_file
-from bench.peers.workload import CENTS, Workload, load_bars
 
 from apps.engine.values import Bars
+from bench.peers.running import Absent, ask, bars_file
+from bench.peers.workload import CENTS, Workload, load_bars
 from bench.whole_desk.market import run_desk, took
 from tests.support.bars import MINUTE_MS, START_MS
 
