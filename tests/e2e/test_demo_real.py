@@ -22,6 +22,7 @@ def test_recorded_bars_are_traded_and_proved(compiled: None, recorded_data: Path
     report = json.loads(done.stdout)
     assert report["bars_folded"] > LIVE_BARS
     assert report["decisions"] >= LIVE_BARS // 5
-    assert report["replayed"] == report["decisions"] and report["replay_differing"] == []
+    # The turn of a day that the breakers saw is a record of its own, and replays beside the decisions.
+    assert report["replayed"] >= report["decisions"] and report["replay_differing"] == []
     assert report["audit_intact"] and report["book_differences"] == []
     assert report["equity"] is not None and report["buy_and_hold"] is not None
