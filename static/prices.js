@@ -27,11 +27,14 @@
     if (message.type === "snapshot" || message.type === "ticks") (message.ticks || []).forEach(take);
     if (message.type === "status") upstream = message;
     if (message.type === "snapshot" && message.status) upstream = message.status;
-    if (message.type === "execution") {
-      document.dispatchEvent(new CustomEvent("desk:execution", { detail: message.execution || message }));
-    }
+    if (message.type === "execution") announce(message.execution || message);
+    if (message.type === "fill") message.fills.forEach((fill) => announce({ ...message, ...fill, fillPrice: fill.price }));
     showPrices();
     showState();
+  }
+
+  function announce(detail) {
+    document.dispatchEvent(new CustomEvent("desk:execution", { detail }));
   }
 
   function take(tick) {

@@ -20,11 +20,11 @@ from apps.engine.decision import (
 )
 from apps.engine.desk import UNKNOWN_FILTERS, UNKNOWN_MARK, UNKNOWN_STATE, DeskRecord, LimitRecord
 from apps.engine.placing import judged_limit_ticks
-from apps.engine.portfolio import dust_value_nb
 from apps.engine.rng import philox_uniform_nb, symbol_id
 from apps.engine.run import rules_of
 from apps.engine.values import Filters, IntArray2d
 from apps.execution.account import AccountState, closed_trades, high_water_e8, orders_since
+from apps.execution.booking import holding_value_e8, lots_held
 from apps.execution.controls import Controls, fallback_arm
 from apps.execution.facts import LEVELS_ARRIVAL, LEVELS_SEEN, MarketFacts
 from apps.execution.open_orders import NOTHING_OPEN, OpenExposure, open_exposure, open_orders, order_terms
@@ -201,7 +201,7 @@ def _desk(
         cash_e8=account.cash_e8,
         equity_e8=worth.equity_e8,
         high_water_e8=high_water_e8(account=account, equity_e8=worth.equity_e8, window_trades=window, using=using),
-        position_lots=lots_held(position.quantity_e8, rules),
+        position_lots=lots_held(position.quantity_e8, rules.step_e8),
         mark_ticks=(facts.marks.get(symbol) or 0) // rules.tick_e8,
         other_notional_e8=worth.other_notional_e8,
         orders_last_minute=sent.n,
@@ -230,14 +230,8 @@ def _desk(
         closed_profit_bps=closed.profit_bps,
         since_stop_ms=closed.since_stop_ms,
         stop_exits=closed.stop_exits,
-        dust_e8=position.quantity_e8 - lots_held(position.quantity_e8, rules) * rules.step_e8,
+        dust_e8=position.quantity_e8 - lots_held(position.quantity_e8, rules.step_e8) * rules.step_e8,
     )
-
-
-def lots_held(quantity_e8: int, rules: Filters) -> int:
-    """Whole lots of a holding, toward zero: dust below a lot, which base fees leave, cannot be traded."""
-    whole = abs(quantity_e8) // rules.step_e8
-    return whole if quantity_e8 >= 0 else -whole
 
 
 class _Worth(NamedTuple):
@@ -270,9 +264,8 @@ def _worth(
             terms = order_terms(rules, stale_after_ms=controls.limits["stale_after_ms"])
             exposure = open_exposure(waiting[name], terms)
         locked += exposure.locked_cash_e8
-        lots, ticks = lots_held(quantity, rules), mark // rules.tick_e8
-        dust = quantity - lots * rules.step_e8
-        equity += lots * ticks * rules.unit_e8 + int(dust_value_nb(dust, ticks * rules.unit_e8, rules.step_e8))
+        lots, ticks = lots_held(quantity, rules.step_e8), mark // rules.tick_e8
+        equity += holding_value_e8(quantity, mark, rules)
         if name == symbol:
             own = exposure
         else:

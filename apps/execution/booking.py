@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from apps.engine.portfolio import dust_value_nb
 from apps.engine.trips import OPEN, trip_nb
+from apps.engine.values import Filters
 from apps.execution import ready_sql
 from apps.execution.models import ClosedTrade, Position
 
@@ -13,6 +15,13 @@ def lots_held(quantity_e8: int, step_e8: int) -> int:
     """Whole lots of a holding, toward zero: dust below a lot, which base fees leave, cannot be traded."""
     whole = abs(quantity_e8) // step_e8
     return whole if quantity_e8 >= 0 else -whole
+
+
+def holding_value_e8(quantity_e8: int, mark_e8: int, rules: Filters) -> int:
+    """What a holding adds to equity: whole lots at whole ticks, and its dust."""
+    lots, lot_value_e8 = lots_held(quantity_e8, rules.step_e8), mark_e8 // rules.tick_e8 * rules.unit_e8
+    dust = quantity_e8 - lots * rules.step_e8
+    return lots * lot_value_e8 + int(dust_value_nb(dust, lot_value_e8, rules.step_e8))
 
 
 def trip_settle(

@@ -17,11 +17,10 @@ from django.forms.models import model_to_dict
 from apps.audit import services as audit
 from apps.engine.errors import UnknownName
 from apps.engine.marked import MARK_KIND, Judged, MarkInputs, judge, mark_inputs_out, mark_outputs
-from apps.engine.portfolio import dust_value_nb
 from apps.engine.values import Filters
 from apps.execution import ready_sql
 from apps.execution.account import AccountState, account_state, high_water_e8, next_order_number
-from apps.execution.booking import lots_held
+from apps.execution.booking import holding_value_e8
 from apps.execution.controls import Controls, controls_read
 from apps.execution.lease import require_lease
 from apps.execution.matching_rows import versions
@@ -60,9 +59,7 @@ def worth_of(state: AccountState, marks: Mapping[str, int]) -> Worth:
         if rules is None or mark < rules.tick_e8:
             is_unmarked = True
             continue
-        lots, value_e8 = lots_held(row.quantity_e8, rules.step_e8), mark // rules.tick_e8 * rules.unit_e8
-        dust = row.quantity_e8 - lots * rules.step_e8
-        equity += lots * value_e8 + int(dust_value_nb(dust, value_e8, rules.step_e8))
+        equity += holding_value_e8(row.quantity_e8, mark, rules)
     return Worth(equity, is_unmarked)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -15,14 +14,17 @@ prepare_process()
 
 import numba  # noqa: E402 - the kernel cache must be named before numba is imported
 
+from apps.engine.policies.files import load_policy_file  # noqa: E402
 from apps.engine.single import single_run  # noqa: E402
 from bench.peers.timing import answer  # noqa: E402
 from bench.peers.workload import CASH_CENTS, FAST, FEE_BPS, SLOW, SWEEP_PAIRS, Workload  # noqa: E402
 
+SMA_CROSS = str(Path(__file__).resolve().parents[2] / "examples" / "policies" / "sma_cross.py")
+
 
 def single(bars: Workload) -> tuple[float, int]:
     """The whole product of a run: equity curve, order log, fees and drawdown."""
-    policy = import_module("examples.policies.sma_cross").SMA_CROSS
+    policy = load_policy_file(SMA_CROSS)[0]
     values = {"fast": FAST, "slow": SLOW}
     result = single_run(policy, values, tuple(bars), fee_bps=FEE_BPS, cash=CASH_CENTS, unit=1.0)
     return result.end_equity, result.orders.n
@@ -47,7 +49,7 @@ def sweep_any(bars: Workload) -> tuple[float, int]:
     """The same grid through the door that takes any policy."""
     from apps.engine.sweep import sweep_run
 
-    policy = import_module("examples.policies.sma_cross").SMA_CROSS
+    policy = load_policy_file(SMA_CROSS)[0]
     grid = [{"fast": fast, "slow": slow} for fast, slow in SWEEP_PAIRS]
     result = sweep_run(policy, grid, tuple(bars), fee_bps=FEE_BPS, cash=CASH_CENTS, unit=1.0)
     return float(result.end_equity.sum()), int(result.orders.sum())
