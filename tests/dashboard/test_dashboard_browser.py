@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-from playwright.sync_api import Browser, Page, WebSocketRoute, expect, sync_playwright
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from apps.dashboard.pages import DESK, PAGES
 from apps.dashboard.templatetags import desk as desk_tags
 from tests.dashboard import demo
 from tests.dashboard.conftest import demo_settings
+from tests.support.chromium import chromium
 
 pytestmark = pytest.mark.browser
 OPEN_MS = demo.NOW_MS // 60_000 * 60_000
@@ -52,15 +51,8 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        assert not os.environ.get("CI"), "chromium is missing; .ci/run installs it"
-        pytest.skip("chromium is not installed")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Visit:

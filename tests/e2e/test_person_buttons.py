@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.desk_process import DeskProcess, prepared_var, wait_until
+from tests.support.chromium import chromium
 
 pytestmark = pytest.mark.browser
 TAB_ORDER = [
@@ -35,14 +34,8 @@ def desk(compiled: None, db_template: Path, tmp_path: Path) -> Iterator[DeskProc
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        assert not os.environ.get("CI"), "chromium is missing; .ci/run installs it"
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Person:

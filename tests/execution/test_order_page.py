@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Page, Route
 
 from tests.execution.orders_desk import OrdersDesk, desk
+from tests.support.chromium import chromium
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.browser
@@ -22,19 +19,6 @@ CLIPPED = """(link) => {
     const box = link.getBoundingClientRect(), frame = link.closest(".scroll").getBoundingClientRect();
     return box.left < frame.left || box.right > Math.min(frame.right, window.innerWidth);
 }"""
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Opened only once the desk has been asked: its thread then runs a loop, where Django answers nothing."""
-    path = shutil.which("chromium")
-    if path is None:
-        assert not os.environ.get("CI"), "chromium is missing; .ci/run installs it"
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 def serve(page: Page, html: str) -> None:

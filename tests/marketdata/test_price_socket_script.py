@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+
+from tests.support.chromium import chromium
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,17 +19,11 @@ PEAK_SHARE, ALL_BACK_S = 0.20, 60.0
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    path = shutil.which("chromium")
-    if path is None:
-        assert not os.environ.get("CI"), "chromium is missing; .ci/run installs it"
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as browser:
         page = browser.new_page()
         page.add_script_tag(path=ROOT / "static" / "pricesocket.js")
         page.add_script_tag(path=Path(__file__).with_name("price_socket_world.js"))
         yield page
-        browser.close()
 
 
 def act(page: Page, script: str) -> Any:
