@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,13 +65,24 @@ def threads_ratio(n: int) -> float:
     return 2.0 * took(lambda: run_desk(bars, 5), RUNS).wall / took(both, RUNS).wall
 
 
-def child(what: str, n: int) -> dict[str, float]:
+def child(what: str, n: int, python: str = sys.executable) -> dict[str, float]:
     """The same script in a process of its own, for what a process can measure only once."""
+    # Byte code is kept, as it is unless somebody forbids it: else each start would compile numba's own sources.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     answer = subprocess.run(
-        [sys.executable, str(Path(__file__)), "--child", what, "--bars", str(n)],
-        capture_output=True, text=True, check=True,
+        [python, str(Path(__file__)), "--child", what, "--bars", str(n)],
+        env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return dict(json.loads(answer.stdout))
+
+
+def warm_start(n: int) -> dict[str, float]:
+    """The median start of several, after one that fills the caches, with what the desk needs and no test library."""
+    from bench.peers.running import OURS, interpreter
+
+    python = str(interpreter(OURS))
+    starts = [child("start", n, python) for _ in range(RUNS + 1)][1:]
+    return {name: median(start[name] for start in starts) for name in starts[0]}
 
 
 def child_main(what: str, n: int) -> dict[str, float]:
@@ -109,7 +121,7 @@ def measure(n: int) -> dict[str, Any]:
         "speed": speed_rows(n),
         "parts": {str(horizon): parts(market_bars(n // 5), horizon) for horizon in HORIZONS},
         "threads_ratio": threads_ratio(n // 5),
-        "start": child("start", 2_000),
+        "start": warm_start(2_000),
         "memory": child("memory", n),
         "detector": detector.rows(),
         "live": live_step(market_bars(8_000), 5),

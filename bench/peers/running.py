@@ -79,7 +79,7 @@ def environment(name: str) -> Path:
     return python
 
 
-def _interpreter(name: str) -> Path:
+def interpreter(name: str) -> Path:
     """The project's own runs anywhere the bench does; in the bench's environment it starts a little slower."""
     try:
         return environment(name)
@@ -102,7 +102,7 @@ def _install(name: str, command: list[str]) -> None:
 
 def ask(name: str, task: str, n: int, *, runs: int = 1, timeout_s: float = RUN_TIMEOUT_S) -> Answer:
     """Let one engine do one task on n bars in a fresh process. Raises Absent when it is not to be had or fails."""
-    python, bars = _interpreter(name), bars_file(n)
+    python, bars = interpreter(name), bars_file(n)
     script = ROOT / "bench" / "peers" / f"run_{name}.py"
     command = [str(python), str(script), "--bars", str(bars), "--task", task, "--runs", str(runs)]
     # Its own working folder: nothing of the project is imported unless a script says so.
