@@ -143,6 +143,7 @@ def test_clipping_is_counted() -> None:
     weights = log["target"][np.arange(N), log["chosen"]] / log["propensity"]
     assert found.clipped_share == pytest.approx(np.mean(weights > 1.0))
     assert found.clipped_share > 0.1
+    assert value(found.ips) == pytest.approx(np.mean(np.minimum(weights, 1.0) * log["rewards"]))
 
 
 def test_blocks_widen_the_error_where_rewards_overlap() -> None:
