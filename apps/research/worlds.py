@@ -22,7 +22,8 @@ from apps.engine.values import Array1d, Array2d, IntArray1d
 
 N_POLICIES, N_REGIMES = 6, 4
 MAX_DECISIONS = 1_000_000
-# How the desk's change detector does on clipped t4 input: share of changes seen, median delay, false alarms.
+# About what the change detector does: changes seen and median delay as for a doubled volatility, false alarms as on
+# clipped t4 input.
 ALARM_SEEN, ALARM_DELAY, ALARM_FALSE = 0.75, 7.0, 1.65e-3
 
 # Which uniform of a decision is used for what. 0 is the router's own draw, as on the desk.
