@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
 
 from django.conf import settings
 
 from apps.engine.errors import IntegrityBreach
-from apps.engine.ledger import TOTAL_CASH, BookState
-from apps.engine.values import E8
 from apps.execution.spans import PROTECTIVE, DecisionRow, equity_between
 from apps.research.divergence.baseline import Baseline, Progress, Taken, baseline
-from apps.research.divergence.facts import DataFacts, data_facts
+from apps.research.divergence.facts import data_facts
 from apps.research.divergence.ladder import (
     CARRIED,
     CONFIGURATION,
@@ -37,95 +33,30 @@ from apps.research.divergence.live import (
 from apps.research.divergence.opening import opening_book
 from apps.research.divergence.outcome import NOTHING, Filled, Outcome, decided, filled_of
 from apps.research.divergence.request import Span
+from apps.research.divergence.result import (
+    BACKTEST_ONLY,
+    BOTH,
+    LIVE_ONLY,
+    Difference,
+    Divergence,
+    Side,
+    marks_of,
+    side_of,
+)
 from apps.research.divergence.words import configuration_words, fill_words, latency_words, risk_words
 
 NOT_IN_TIME = "no decision before the next bar: the desk was not running, its autopilot was off, or no book came"
-BOTH, LIVE_ONLY, BACKTEST_ONLY = "both", "live", "backtest"
-
-
-class Difference(NamedTuple):
-    """One decision or order that is not the same on both sides, with its first cause and what it cost, by cause.
-
-    `follows` names the earlier difference that an account which has parted is owed to. Money in counts of 1e-16.
-    """
-
-    symbol: str
-    ts_ms: int
-    side: str
-    cause: str
-    detail: str
-    follows: str
-    live: Outcome
-    backtest: Outcome
-    money_e16: dict[str, int]
-    audit_id: str
-
-    @property
-    def name(self) -> str:
-        """What later differences call this one."""
-        return self.audit_id or f"{self.symbol} at {self.ts_ms}"
-
-
-@dataclass
-class Side:
-    """Cash and holdings of one side, moved by its fills."""
-
-    cash_e8: int
-    held_e8: dict[str, int]
-
-    def take(self, symbol: str, fills: tuple[Filled, ...]) -> None:
-        self.cash_e8 += sum(fill.cash_e8 for fill in fills)
-        self.held_e8[symbol] = self.held_e8.get(symbol, 0) + sum(fill.held_e8 for fill in fills)
-
-    def worth_e16(self, marks: dict[str, int]) -> int:
-        return self.cash_e8 * E8 + sum(held * marks[symbol] for symbol, held in self.held_e8.items() if held)
-
-
-@dataclass
-class Divergence:
-    """What came of the comparison. `marks` are the prices that everything is valued at: the last closes of the span."""
-
-    span: Span
-    marks: dict[str, int]
-    start_e16: int
-    live_e16: int = 0
-    backtest_e16: int = 0
-    n_same: int = 0
-    n_live: int = 0
-    n_backtest: int = 0
-    differences: list[Difference] = field(default_factory=list)
-    facts: DataFacts = field(default_factory=DataFacts)
-    live_curve: dict[int, int] = field(default_factory=dict)
-    backtest_curve: list[int] = field(default_factory=list)
-
-    def by_cause(self, symbol: str = "") -> dict[str, tuple[int, int]]:
-        """Per cause: how many differences began with it, and its money."""
-        counts: Counter[str] = Counter()
-        money: Counter[str] = Counter()
-        for one in self.differences:
-            if symbol in {"", one.symbol}:
-                counts[one.cause] += 1
-                money.update(one.money_e16)
-        return {cause: (counts[cause], money[cause]) for cause in {*counts, *money}}
 
 
 def diverge(span: Span, progress: Progress = lambda bars: None) -> Divergence:
     """Compare. Raises IntegrityBreach when the parts do not add up to the whole."""
     live = live_of(span)
     book = opening_book(span, first_decisions(live))
-    start = _side_of(span, book)
+    start = side_of(span, book)
     run = baseline(span, book, progress)
     comparison = _Comparison(span, live, run, start)
     comparison.go()
     return comparison.finish()
-
-
-def _side_of(span: Span, book: BookState) -> Side:
-    held = {
-        one.symbol: int(book.positions[s]) * one.rules.filters.step_e8 + int(book.dust[s])
-        for s, one in enumerate(span.series)
-    }
-    return Side(int(book.totals[TOTAL_CASH]), held)
 
 
 class _Comparison:
@@ -136,32 +67,27 @@ class _Comparison:
         self.rules = {one.symbol: one.rules for one in span.series}
         self.live = Side(start.cash_e8, dict(start.held_e8))
         self.backtest = Side(start.cash_e8, dict(start.held_e8))
-        marks = _marks(span, live)
+        marks = marks_of(span, live)
         self.result = Divergence(span, marks, start.worth_e16(marks), facts=data_facts(span))
         self.result.n_live, self.result.n_backtest = len(live.own), len(run.taken)
         # The difference that an account which has parted is owed to: by symbol, and of cash.
         self.parted: dict[str, Difference] = {}
 
     def go(self) -> None:
-        """Pairs, and what only one side has, by time."""
-        found = {(row.symbol, row.bar_open_ms): row for row in self.live_rows.own}
-        alone = [
-            (one.inputs.desk.ts_ms, -1, one) for key, one in self.run.taken.items() if key not in found
-        ]  # fmt: skip
-        others = [(event.ts_ms, event.sequence, event) for event in events(self.live_rows)]
-        waiting = sorted([*alone, *others], key=lambda item: item[:2], reverse=True)
+        """Live things in the order of their records; what only the backtest has, by its time among them."""
+        found = {(row.symbol, row.bar_open_ms) for row in self.live_rows.own}
+        alone = [one for key, one in self.run.taken.items() if key not in found]
+        others = events(self.live_rows)
         for own in decisions(self.live_rows, self.live_rows.own):
-            while waiting and waiting[-1][:2] < (own.row.ts_ms, own.row.audit_sequence):
-                self._alone(waiting.pop()[2])
+            while others and others[0].sequence < own.row.audit_sequence:
+                self._live_event(others.pop(0))
+            while alone and alone[0].inputs.desk.ts_ms <= own.row.ts_ms:
+                self._backtest_only(alone.pop(0))
             self._pair(own)
-        while waiting:
-            self._alone(waiting.pop()[2])
-
-    def _alone(self, one: Taken | LiveEvent) -> None:
-        if isinstance(one, Taken):
-            self._backtest_only(one)
-        else:
-            self._live_event(one)
+        for event in others:
+            self._live_event(event)
+        for taken in alone:
+            self._backtest_only(taken)
 
     def _pair(self, own: LiveDecision) -> None:
         taken = self.run.taken.get((own.row.symbol, own.row.bar_open_ms))
@@ -299,7 +225,7 @@ class _Comparison:
         """Both ends, checked: the backtest's against its own account, the parts against the whole."""
         result, marks = self.result, self.result.marks
         result.live_e16, result.backtest_e16 = self.live.worth_e16(marks), self.backtest.worth_e16(marks)
-        if _side_of(self.span, self.run.book).worth_e16(marks) != result.backtest_e16:
+        if side_of(self.span, self.run.book).worth_e16(marks) != result.backtest_e16:
             raise IntegrityBreach("the fills of the backtest do not give its account")
         parts = sum(sum(one.money_e16.values()) for one in result.differences)
         if parts != result.live_e16 - result.backtest_e16:
@@ -309,12 +235,3 @@ class _Comparison:
         result.live_curve = equity_between(span.epoch.number, span.start_ms, span.end_ms)
         result.backtest_curve = self.run.equity_e8.tolist()
         return result
-
-
-def _marks(span: Span, live: Live) -> dict[str, int]:
-    """The last close of each symbol; what is not traded any more stands at its last fill."""
-    marks = {rows[-1].symbol: rows[-1].price_e8 for rows in live.fills.values()}
-    for one in span.series:
-        stop = int(one.bars.open_time_ms.searchsorted(span.end_ms))
-        marks[one.symbol] = int(one.bars.close_e8[stop - 1])
-    return marks

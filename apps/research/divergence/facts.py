@@ -1,4 +1,4 @@
-"""What is known of the bars of the span besides their values: which came late, were doubted, or are missing."""
+"""What is known of the bars of the span besides their values: which came late, and which were doubted."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def _events(series: Series, end_ms: int) -> list[DataEvent]:
     if series.fold.start_ms is None:
         return []
     late = np.setdiff1d(opens, series.folded.open_time_ms).tolist()
-    found = [DataEvent(at, "late", f"the bar of {iso_ms(at)} came too late for the live desk") for at in late]
+    # A bar that neither side has is no difference; one that came after it was given up is one.
+    found = [DataEvent(at, "late", f"the bar of {iso_ms(at)} came too late for the live desk: a gap") for at in late]
     doubted = market.quarantine_between(series.symbol, settings.INTERVAL, series.fold.start_ms, end_ms)
     found += [
         DataEvent(one.open_time_ms, "quarantined", _doubt(one.open_time_ms, one.reason, one.status)) for one in doubted
     ]
-    found += [DataEvent(at, "gap", f"bars before {iso_ms(at)} were given up") for at in series.fold.gaps]
     return sorted((event for event in found if event.open_time_ms < end_ms), key=lambda event: event.open_time_ms)
 
 

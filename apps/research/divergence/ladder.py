@@ -1,6 +1,6 @@
 """From the backtest's inputs to the live ones, one kind at a time: the step that changes the outcome is its cause.
 
-Every step but the last asks the same kernel: what would have been decided and filled, had only this been as it was live?
+Every step asks the same kernel: what would have been decided and filled, had only this too been as it was live?
 """
 
 from __future__ import annotations

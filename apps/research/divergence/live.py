@@ -30,7 +30,10 @@ class LiveDecision(NamedTuple):
 
 
 class LiveEvent(NamedTuple):
-    """Something a backtest does not do: an order of a person, a fill of a resting order, a protective exit."""
+    """Something a backtest does not do: an order of a person, a fill of a resting order, a protective exit.
+
+    Accounts move in the order of `sequence`.
+    """
 
     ts_ms: int
     sequence: int
@@ -100,7 +103,7 @@ def events(live: Live) -> list[LiveEvent]:
     for audit_id, rows in live.fills.items():
         if audit_id not in own and audit_id not in others:
             found.append(_followed(audit_id, tuple(rows)))
-    return sorted(found, key=lambda event: (event.ts_ms, event.sequence))
+    return sorted(found, key=lambda event: event.sequence)
 
 
 def _asked(row: DecisionRow, audit_id: str, fills: tuple[FillRow, ...]) -> LiveEvent:

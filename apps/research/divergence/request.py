@@ -40,6 +40,11 @@ class Span(NamedTuple):
         """When the first bar has closed: from here on both trade."""
         return self.first_ms + settings.INTERVAL_MS
 
+    @property
+    def n_bars(self) -> int:
+        """Bars of the grid."""
+        return (self.end_ms - self.first_ms) // settings.INTERVAL_MS
+
 
 def span_of(window: Window) -> Span:
     """The span with everything that is read once. Raises DataError when there is nothing to compare."""
