@@ -7,7 +7,6 @@ from typing import Any
 from apps.dashboard.formats import decimal_e8
 from apps.engine.policies import arms
 from apps.engine.reasons import Reason, Status
-from apps.engine.values import E8
 from apps.research.divergence.ladder import CAUSES
 from apps.research.divergence.outcome import Outcome
 from apps.research.divergence.result import Difference, Divergence
@@ -15,6 +14,7 @@ from apps.research.divergence.words import outcome_words
 from apps.web.values import iso_ms
 
 E16_DIGITS = 16
+CENT_E16 = 10**14
 LINES = 20
 
 
@@ -86,9 +86,14 @@ def _outcome(outcome: Outcome, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def cents_of(count_e16: int) -> int:
+    """The nearest whole hundredth."""
+    return (2 * count_e16 + CENT_E16) // (2 * CENT_E16)
+
+
 def money_text(count_e16: int) -> str:
-    """Money for eyes: two places, rounded toward zero; the exact figure stands in the JSON."""
-    cents = abs(count_e16) // (E8 * 10**6)
+    """Money for eyes: two places; the exact figure stands in the JSON."""
+    cents = cents_of(abs(count_e16))
     return ("-" if count_e16 < 0 and cents else "") + f"{cents // 100:,}.{cents % 100:02d}"
 
 

@@ -14,7 +14,7 @@ from django.utils.safestring import mark_safe
 
 from apps.dashboard.detail import Cell, Table
 from apps.dashboard.formats import date_time, number, percent, tone
-from apps.research.divergence.document import arm_names, money_text
+from apps.research.divergence.document import arm_names, cents_of, money_text
 from apps.research.divergence.ladder import CAUSES
 from apps.research.divergence.result import Difference, Divergence
 from apps.research.divergence.words import outcome_words
@@ -24,7 +24,6 @@ from apps.research.report.lists import shown_of
 
 ROOT = Path(settings.BASE_DIR)
 SHOWN = 500
-E16 = 10**16
 MEANINGS = {
     "data": "A bar came late, was doubted or revised, or the price was too old.",
     "configuration": "Limits, flags, settings, policies, the exchange's rules or the version were others.",
@@ -65,7 +64,7 @@ def _verdict(total: int, n: int) -> Cell:
     if not n:
         return Cell("No difference: every decision and every fill is the same.", tone="up")
     better = "more" if total > 0 else "less"
-    return Cell(f"Live ended with {money_text(abs(total))} {better} than the backtest.", tone=tone(total / E16))
+    return Cell(f"Live ended with {money_text(abs(total))} {better} than the backtest.", tone=tone(cents_of(total)))
 
 
 def _tiles(found: Divergence, total: int, n: int) -> list[dict[str, Any]]:
@@ -73,7 +72,7 @@ def _tiles(found: Divergence, total: int, n: int) -> list[dict[str, Any]]:
     return [
         {"label": "Live equity", "value": Cell(money_text(found.live_e16))},
         {"label": "Backtest equity", "value": Cell(money_text(found.backtest_e16))},
-        {"label": "Difference", "value": Cell(money_text(total), tone=tone(total / E16))},
+        {"label": "Difference", "value": Cell(money_text(total), tone=tone(cents_of(total)))},
         {"label": "Live decisions", "value": Cell(f"{found.n_live:,}"), "beside": f"{percent(same, 1)} the same"},
         {"label": "Backtest decisions", "value": Cell(f"{found.n_backtest:,}")},
         {"label": "Differences", "value": Cell(f"{n:,}")},
@@ -93,7 +92,7 @@ def _chart(found: Divergence) -> Chart:
         ("Backtest", "hold", quote_of(mine)),
     ]
     text = "Worth of the whole account at every close, all symbols together."
-    return line_chart("equity", "Equity", text, curves, lambda value: number(value, 2), (span.first_ms, span.end_ms))
+    return line_chart("equity", "Equity", text, curves, _money, (span.first_ms, span.end_ms))
 
 
 def _causes(found: Divergence, symbol: str) -> Table:
@@ -101,7 +100,7 @@ def _causes(found: Divergence, symbol: str) -> Table:
     rows: list[list[Cell | str]] = []
     for cause in CAUSES:
         n, money = by_cause.get(cause, (0, 0))
-        rows.append([cause, f"{n:,}", Cell(money_text(money), tone=tone(money / E16)), MEANINGS[cause]])
+        rows.append([cause, f"{n:,}", Cell(money_text(money), tone=tone(cents_of(money))), MEANINGS[cause]])
     total = sum(money for _, money in by_cause.values())
     rows.append(["together", f"{sum(n for n, _ in by_cause.values()):,}", money_text(total), ""])
     return Table(("Cause", "First of>", "Money>", "What it is"), rows)
@@ -120,7 +119,7 @@ def _differences(kept: list[Difference]) -> Table:
                 one.detail + (f", since {one.follows}" if one.follows else ""),
                 outcome_words(one.live, names) if one.side != "backtest" else "no decision",
                 outcome_words(one.backtest, names) if one.side != "live" else "none",
-                Cell(money_text(money), tone=tone(money / E16)),
+                Cell(money_text(money), tone=tone(cents_of(money))),
                 Cell(one.audit_id, mono=True),
             ]
         )
@@ -136,3 +135,7 @@ def _data(found: Divergence, symbol: str) -> Table:
         if symbol in {"", name}
     ]
     return Table(("Bar", "Symbol", "Kind", "What happened"), rows, empty="No bar was late or doubted.")
+
+
+def _money(value: float) -> str:
+    return number(value, 0 if abs(value) >= 1_000 else 2)
