@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from django.db import connection
 
 from apps.engine.decision import SOURCE_FLATTEN, SOURCE_PERSON, SOURCE_ROUTER
+from apps.engine.ledger import TOTAL_WINDOW, BookState, orders_within_nb
 from apps.engine.values import E8, Bars, Book
 from apps.execution.bars_autopilot import BarsAutopilot
 from apps.execution.desk_thread import desk_thread
@@ -20,7 +22,10 @@ from apps.execution.requests import AUTOPILOT, DecisionRequest, Prepared
 from apps.execution.services import decide_and_record
 from apps.marketdata.market import market_view
 from apps.marketdata.services import bars_store
+from apps.research.divergence.baseline import baseline
 from apps.research.divergence.compare import diverge
+from apps.research.divergence.live import first_decisions, live_of
+from apps.research.divergence.opening import opening_book
 from apps.research.divergence.request import span_of
 from apps.research.divergence.result import BACKTEST_ONLY, LIVE_ONLY, Divergence
 from apps.research.history import Window
@@ -141,6 +146,48 @@ def test_a_book_that_moved_is_latency(desk: Any) -> None:
     assert causes(found) == {"latency"}
     assert "decided 70 ms after the close, 40 from it; the book moved by 40" in found.differences[0].detail
     assert set(found.by_cause()) == {"latency", "fill"}, "the rest of the price is the book's"
+
+
+def test_what_the_price_did_on_the_way_is_latency_also_where_size_and_clock_stay(desk: Any) -> None:
+    """Only the book moved: the bar's open moves with it, and what is left of the price is the book's."""
+    autopilot = BookAutopilot()
+    autopilot.facts_of = lambda symbol, close, ts_ms: replace(
+        facts_on_book(symbol, close, ts_ms, moved=40 * E8), marks={symbol: close}
+    )
+    trade(autopilot, (0, N))
+    found = compared(None, START_MS + 500 * MINUTE_MS)
+    assert causes(found) == {"latency"}
+    first = found.differences[0]
+    (fill,) = first.backtest.fills
+    # By hand: the same lots 40 dearer, give or take what impact and rounding make of 40 in 75,000.
+    assert -first.money_e16["latency"] / fill.held_e8 / E8 == pytest.approx(40.0, rel=0.01)
+
+
+def test_the_account_at_the_start_is_that_of_the_run_before(desk: Any) -> None:
+    """Put together from rows and a record, it is what the batch run holds at that moment: compared array by array."""
+    trade(BarsAutopilot(), (0, N))
+    sides = []
+    for bar in range(420, 560, 7):
+        middle_ms = START_MS + bar * MINUTE_MS
+        before = span_of(Window(None, middle_ms + MINUTE_MS))
+        run = baseline(before, opening_book(before, first_decisions(live_of(before)))).book
+        after = span_of(Window(middle_ms, None))
+        built = opening_book(after, first_decisions(live_of(after)))
+        for name in ("positions", "dust", "trips", "last_signals", "repeat_latched"):
+            assert getattr(built, name).tolist() == getattr(run, name).tolist(), (bar, name)
+        for name in ("closed_times", "closed_profits"):
+            assert sorted(getattr(built, name)[0]) == sorted(getattr(run, name)[0]), (bar, name)
+        assert np.delete(built.totals, TOTAL_WINDOW).tolist() == np.delete(run.totals, TOTAL_WINDOW).tolist()
+        sides.append(counted(built, after.start_ms))
+        assert sides[-1] == counted(run, after.start_ms)
+    assert len({position for position, *_ in sides}) > 3
+
+
+def counted(book: BookState, ts_ms: int) -> tuple[int, int, int]:
+    """Position, orders that the throttle counts, and the high water of the last 20 trades."""
+    n = int(book.totals[TOTAL_WINDOW])
+    sent = orders_within_nb(book.order_times[0], book.order_sides[0], 0, ts_ms)
+    return int(book.positions[0]), int(sent), max([0, *book.window[max(0, n - 20) : n].tolist()])
 
 
 def test_an_old_price_is_data(desk: Any) -> None:
