@@ -13,10 +13,12 @@ __all__ = ["PROTECTIVE"]
 
 
 class Epoch(NamedTuple):
-    """The current epoch of the account."""
+    """The current epoch of the account. `first_ts_ms` is the market time of its first decision, `first_bar_ms` the bar
+    of it; a desk on recorded bars opens its account before it knows what time it is there."""
 
     number: int
-    started_ts_ms: int
+    first_ts_ms: int
+    first_bar_ms: int
     initial_cash_e8: int
 
 
@@ -63,9 +65,12 @@ class SentRow(NamedTuple):
 
 
 def epoch_current() -> Epoch | None:
-    """The newest epoch; None before the account is open."""
+    """The newest epoch; None before anything was decided in it."""
     row = Account.objects.order_by("-epoch").first()
-    return None if row is None else Epoch(row.epoch, row.started_ts_ms, row.initial_cash_e8)
+    first = Execution.objects.filter(account=row).order_by("audit_sequence").first()
+    return (
+        None if row is None or first is None else Epoch(row.epoch, first.ts_ms, first.bar_open_ms, row.initial_cash_e8)
+    )
 
 
 def decisions_between(epoch: int, start_ms: int, end_ms: int) -> list[DecisionRow]:

@@ -164,6 +164,9 @@ class _Comparison:
             cause, detail = CONFIGURATION, f"HORIZON_BARS was {own.inputs.terms.horizon_bars} and is {horizon}"
         elif own.row.bar_open_ms // settings.INTERVAL_MS % horizon:
             cause, detail = PERSON, "the desk was started: it decides at once, off the grid"
+        elif own.row.bar_open_ms < self.span.first_ms:
+            late_ms = own.row.ts_ms - own.row.bar_open_ms - settings.INTERVAL_MS
+            cause, detail = LATENCY, f"decided {late_ms} ms after the close, on a bar before the span"
         self._one_sided(own.row.symbol, own.row.ts_ms, LIVE_ONLY, cause, detail, happened, NOTHING, own.row)
 
     def _backtest_only(self, taken: Taken) -> None:

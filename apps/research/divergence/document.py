@@ -20,8 +20,9 @@ LINES = 20
 
 def e16_text(count: int) -> str:
     """Decimal text of a count of 1e-16, exact and without trailing zeros."""
-    sign, whole, part = "-" if count < 0 else "", *divmod(abs(count), 10**E16_DIGITS)
-    return f"{sign}{whole}" + (f".{part:0{E16_DIGITS}d}".rstrip("0") if part else "")
+    whole, part = divmod(abs(count), 10**E16_DIGITS)
+    fraction = f".{part:0{E16_DIGITS}d}".rstrip("0") if part else ""
+    return f"{'-' if count < 0 else ''}{whole}{fraction}"
 
 
 def arm_names() -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import groupby
 
 import numpy as np
-from django.conf import settings
 
 from apps.engine.decision import DecisionInputs
 from apps.engine.ledger import (
@@ -44,7 +43,7 @@ def opening_book(span: Span, first: dict[str, DecisionInputs]) -> BookState:
     book.totals[TOTAL_CASH] += sum(fill.cash_e8 for fill in filled_of(fills))
     sent = orders_before(span.epoch.number, span.start_ms)
     _take_orders(book, span, sent)
-    if first and span.start_ms - settings.INTERVAL_MS > span.epoch.started_ts_ms:
+    if first and not span.is_from_the_first:
         _take_memory(book, min(first.values(), key=lambda inputs: inputs.desk.ts_ms), sent)
     return book
 

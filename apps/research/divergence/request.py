@@ -41,6 +41,11 @@ class Span(NamedTuple):
         return self.first_ms + settings.INTERVAL_MS
 
     @property
+    def is_from_the_first(self) -> bool:
+        """Whether the account was still untouched."""
+        return self.first_ms <= _first_ms(self.epoch)
+
+    @property
     def n_bars(self) -> int:
         """Bars of the grid."""
         return (self.end_ms - self.first_ms) // settings.INTERVAL_MS
@@ -50,11 +55,10 @@ def span_of(window: Window) -> Span:
     """The span with everything that is read once. Raises DataError when there is nothing to compare."""
     epoch = epoch_current()
     if epoch is None:
-        raise DataError("the paper account is not open: nothing was decided yet")
+        raise DataError("nothing was decided yet")
     series = tuple(_series(symbol) for symbol in settings.SYMBOLS)
     length = settings.INTERVAL_MS
-    # The account opens in the middle of a bar; that bar's close is the first decision it can see.
-    oldest = max([epoch.started_ts_ms // length * length, *(int(one.bars.open_time_ms[0]) for one in series)])
+    oldest = max([_first_ms(epoch), *(int(one.bars.open_time_ms[0]) for one in series)])
     newest = min(int(one.bars.open_time_ms[-1]) for one in series) + length
     first_ms = oldest if window.first_ms is None else max(oldest, -(-window.first_ms // length) * length)
     end_ms = newest if window.end_ms is None else min(newest, window.end_ms // length * length)
@@ -63,6 +67,12 @@ def span_of(window: Window) -> Span:
     if end_ms - first_ms < 2 * length:
         raise DataError("the desk has no two closed bars in this span")
     return Span(first_ms, end_ms, epoch, series)
+
+
+def _first_ms(epoch: Epoch) -> int:
+    """The bar of the first decision; of a person's, the newest that had closed."""
+    closed_ms = epoch.first_ts_ms // settings.INTERVAL_MS * settings.INTERVAL_MS - settings.INTERVAL_MS
+    return min(closed_ms, epoch.first_bar_ms)
 
 
 def symbol_check(symbol: str) -> None:

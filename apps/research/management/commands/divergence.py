@@ -31,7 +31,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--from", dest="start", help="ISO time or epoch milliseconds; default: the account's start")
+        parser.add_argument(
+            "--from", dest="start", help="ISO time or epoch milliseconds; default: the account's first decision"
+        )
         parser.add_argument("--to", dest="end", help="the first moment after; default: the end of the newest bar")
         parser.add_argument("--symbol", default="", help="tell of this symbol only; the account is shared by all")
         parser.add_argument("--report", metavar="FILE", help="write the page here")
