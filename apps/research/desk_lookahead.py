@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from apps.engine.decision import ARM_SIGNAL
 from apps.engine.errors import InvalidInput
+from apps.engine.observer import Observer
 from apps.engine.run import RunResult
-from apps.engine.values import Bars
+from apps.engine.values import Bars, IntArray1d
 from apps.research.desk_run import desk_run
 from apps.research.history import History
 from apps.research.lookahead import CUTS, Leak, LookaheadReport, cut_points
@@ -17,7 +19,9 @@ from apps.research.request import BacktestRequest, Ruleset
 from apps.research.trial_market import another_future
 
 DESK = "desk"
-CHECKS = ("prefix", "future")
+CHECKS = ("arrival", "prefix", "future")
+# What a decision is before its order meets the next bar.
+BEFORE_FILL = ("arm", "base_e8", "target_lots", "mark_ticks", "position_before_lots", "cash_before_e8")
 
 
 def lookahead_desk(
@@ -38,8 +42,12 @@ def lookahead_desk(
     if not (whole.decisions["arm"] >= 0).any():
         raise InvalidInput(f"the desk chose nothing in {bars.n} bars: too few to find anything", field="bars")
     progress(bars.n)
-    at = cut_points(bars.n, cuts, seed, 1)
+    # The decision at a cut is the one that would gain most from the bar after it.
+    decided = np.searchsorted(bars.open_time_ms, whole.decisions["bar_open_ms"]) + 1
+    places = np.searchsorted(decided, cut_points(bars.n, cuts, seed, 1)).clip(0, decided.shape[0] - 1)
+    at = np.unique(decided[places])
     found: dict[str, list[Leak]] = {check: [] for check in CHECKS}
+    found["arrival"] = _folded(bars, rules, at)
     for cut in at.tolist():
         short = desk_run(bars.slice(0, cut), request, rules)
         other = desk_run(another_future(bars, cut, seed=seed, tick_e8=tick_e8), request, rules)
@@ -52,6 +60,26 @@ def lookahead_desk(
     return LookaheadReport(DESK, bars.n, len(at), CHECKS, leaks)
 
 
+def _folded(bars: Bars, rules: Ruleset, cuts: IntArray1d) -> list[Leak]:
+    """Where the fold of bars that come one by one is not that of the same bars at once."""
+    live, done = Observer(rules.observe), 0
+    inactive = np.zeros(len(live.runs), np.int64)
+    for cut in cuts.tolist():
+        for row in range(done, cut):
+            live.observe(bars.slice(row, row + 1), inactive=inactive, is_bocpd=rules.is_bocpd)
+        done, batch = cut, Observer(rules.observe)
+        batch.observe_many(bars.slice(0, cut), inactive=inactive, is_bocpd=rules.is_bocpd)
+        one, other = (observer.core.arms[ARM_SIGNAL].copy() for observer in (live, batch))
+        arms = np.flatnonzero(one.view(np.int64) != other.view(np.int64))
+        if arms.size or live.state_hash() != batch.state_hash():
+            arm = int(arms[0]) if arms.size else 0
+            name = f"signal of {live.runs[arm].policy.policy_id}" if arms.size else "state of the fold"
+            opened = int(bars.open_time_ms[cut - 1])
+            said = f"{name}; the first {cut} bars were at hand at once"
+            return [Leak("arrival", cut - 1, opened, _number(one[arm]), _number(other[arm]), said)]
+    return []
+
+
 def _leaks(
     check: str, whole: RunResult, told: RunResult, last_ms: int, bars: Bars, cut: int, said: str
 ) -> list[Leak]:  # fmt: skip
@@ -59,6 +87,8 @@ def _leaks(
     # A decision is committed by the bar after its own, which must be one of the first bars too.
     n = int(np.searchsorted(whole.decisions["bar_open_ms"], last_ms))
     detail = _first_difference(whole, told, n)
+    if detail is None and check == "future":
+        detail = _before_fill(whole, told, n)
     if detail is not None:
         row, name, blind, sighted = detail
         opened = int(whole.decisions["bar_open_ms"][row])
@@ -97,6 +127,19 @@ def _first_difference(whole: RunResult, told: RunResult, n: int) -> tuple[int, s
         firsts.append((held, "existence", 0, 1))
     # What is drawn from is named before what was drawn.
     return min(firsts, key=lambda first: (first[0], not first[1].startswith("probability"))) if firsts else None
+
+
+def _before_fill(whole: RunResult, told: RunResult, row: int) -> tuple[int, str, Any, Any] | None:
+    """The decision at the cut itself, whose fill may be another."""
+    for left, right, names in (
+        (whole.floats, told.floats, whole.floats.dtype.names),
+        (whole.decisions, told.decisions, BEFORE_FILL),
+    ):
+        for name in names:
+            one, other = left[name][row : row + 1].copy(), right[name][row : row + 1].copy()
+            if one.tobytes() != other.tobytes():
+                return row, name, other[0], one[0]
+    return None
 
 
 def _length(bars: Bars) -> int:
