@@ -14,7 +14,7 @@ import numpy as np
 from apps.engine.errors import InvalidInput
 from apps.engine.single import Columns, single_columns
 from apps.engine.values import Array1d, Bars, IntArray1d
-from apps.research.policy_process import PolicyProcess, PolicySource
+from apps.research.policy_process import PolicyHost, PolicyProcess, PolicySource
 from apps.research.trial_market import another_future
 
 CUTS = 40
@@ -65,6 +65,7 @@ class LookaheadReport:
 
 
 def lookahead_policy(
+    host: PolicyHost,
     source: PolicySource,
     bars: Bars,
     *,
@@ -76,12 +77,12 @@ def lookahead_policy(
     if bars.n < MIN_BARS:
         raise InvalidInput(f"needs at least {MIN_BARS} bars, not {bars.n}", field="bars")
     columns = single_columns(bars)
-    with PolicyProcess(source) as alone:
+    with PolicyProcess(host, source) as alone:
         warm_up, blind = alone.warm_up, alone.stream(columns)
         opened = dict(alone.opened)
     progress(bars.n)
     at = cut_points(bars.n, cuts, seed, warm_up)
-    trial = _Trial(bars, columns, blind)
+    trial = _Trial(host, bars, columns, blind)
     leaks = trial.closed(source, opened)
     progress(bars.n)
     if any(leak.check == "repeatable" for leak in leaks):
@@ -105,15 +106,15 @@ def cut_points(n: int, cuts: int, seed: int, warm_up: int) -> IntArray1d:
 class _Trial:
     """One policy on one series, compared with what it said when it saw nothing but the past."""
 
-    def __init__(self, bars: Bars, columns: Columns, blind: Array1d) -> None:
-        self.bars, self.columns, self.blind = bars, columns, blind
+    def __init__(self, host: PolicyHost, bars: Bars, columns: Columns, blind: Array1d) -> None:
+        self.host, self.bars, self.columns, self.blind = host, bars, columns, blind
 
     def with_everything(
         self, source: PolicySource, cuts: IntArray1d, seed: int, progress: Callable[[int], None]
     ) -> list[Leak]:
         """All at once, again, only the first bars, and with other futures; the earliest leak of each."""
         found: dict[str, list[Leak]] = {"arrival": [], "memory": [], "prefix": [], "future": []}
-        with PolicyProcess(source) as process:
+        with PolicyProcess(self.host, source) as process:
             found["arrival"] += self._differing("arrival", process.batch(self.columns), "all bars were at hand")
             found["memory"] += self._differing("memory", process.batch(self.columns), "it had seen these bars before")
             for cut in cuts.tolist():
@@ -129,7 +130,7 @@ class _Trial:
         """Once more without files and sockets. What differs though nothing was opened is no function of bars."""
         names = ", ".join(sorted(what.removeprefix("open ") for what in opened))
         try:
-            with PolicyProcess(source, is_closed=True) as process:
+            with PolicyProcess(self.host, source, is_closed=True) as process:
                 told = process.stream(self.columns)
         except InvalidInput:
             if not opened:

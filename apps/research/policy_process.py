@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from apps.engine.errors import InvalidInput, UnknownName
 from apps.engine.policies import arms
 from apps.engine.single import Columns
 from apps.engine.values import Array1d
-from apps.research.policy_worker import BATCH, FLOAT_BYTES, STREAM
+from apps.research.policy_worker import BATCH, END, FLOAT_BYTES, STREAM
 
 WORKER = "apps.research.policy_worker"
 ANSWER_SECONDS = 600
@@ -36,54 +37,99 @@ class PolicySource:
     values: Mapping[str, float] = field(default_factory=dict)
 
 
-def policy_sources(named: str, values: Mapping[str, float] | None = None) -> list[PolicySource]:
-    """One registered policy, all of them (`all`), or those of a file. Raises InvalidInput, UnknownName."""
-    given = dict(values or {})
-    if named.endswith(".py"):
-        path = Path(named).resolve()
-        if not path.is_file():
-            raise InvalidInput(f"{path} is not a file", field="policy")
-        files = (str(path),)
-        return [PolicySource(one, files, given) for one in _ids_of(files)]
-    own = tuple(str((Path(settings.BASE_DIR) / name).resolve()) for name in settings.POLICY_PATHS)
-    names = [policy.policy_id for policy in arms()]
-    if named != "all" and named not in names:
-        raise UnknownName(f"unknown policy {named!r}; known: {', '.join(names)}, or a file", field="policy")
-    return [PolicySource(one, own, given) for one in (names if named == "all" else [named])]
+class PolicyHost:
+    """The process that lives are forked from: it holds the engine and no market. Made once for many policies."""
 
+    def __init__(self) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        environment = {name: value for name, value in os.environ.items() if name != "POLICY_PATHS"}
+        self._worker = subprocess.Popen(
+            [sys.executable, "-m", WORKER], cwd=settings.BASE_DIR, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True,
+        )  # fmt: skip
 
-def _ids_of(files: tuple[str, ...]) -> list[str]:
-    with PolicyProcess(PolicySource("", files)) as process:
-        return list(process.start["policies"])
+    def __enter__(self) -> PolicyHost:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+        self._log.close()
+
+    def end(self) -> None:
+        """End the worker and its life, whatever they are doing."""
+        if self._worker.poll() is None:
+            os.killpg(self._worker.pid, signal.SIGKILL)
+        self._worker.communicate()
+
+    def sources(self, named: str, values: Mapping[str, float] | None = None) -> list[PolicySource]:
+        """One registered policy, all of them (`all`), or those of a file. Raises InvalidInput, UnknownName."""
+        given = dict(values or {})
+        if named.endswith(".py"):
+            path = Path(named).resolve()
+            if not path.is_file():
+                raise InvalidInput(f"{path} is not a file", field="policy")
+            files = (str(path),)
+            with PolicyProcess(self, PolicySource("", files)) as process:
+                return [PolicySource(one, files, given) for one in process.start["policies"]]
+        own = tuple(str((Path(settings.BASE_DIR) / name).resolve()) for name in settings.POLICY_PATHS)
+        names = [policy.policy_id for policy in arms()]
+        if named != "all" and named not in names:
+            raise UnknownName(f"unknown policy {named!r}; known: {', '.join(names)}, or a file", field="policy")
+        return [PolicySource(one, own, given) for one in (names if named == "all" else [named])]
+
+    def send(self, raw: bytes) -> None:
+        assert self._worker.stdin is not None
+        try:
+            self._worker.stdin.write(raw)
+            self._worker.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def read(self, size: int) -> bytes:
+        assert self._worker.stdout is not None
+        raw = self._worker.stdout.read(size)
+        if len(raw) != size:
+            raise self._ended()
+        return raw
+
+    def line(self) -> dict[str, Any]:
+        assert self._worker.stdout is not None
+        line = self._worker.stdout.readline()
+        if not line:
+            raise self._ended()
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def _ended(self) -> InvalidInput:
+        status = self._worker.wait()
+        self._log.seek(0)
+        last = (self._log.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        return InvalidInput(f"the policy ended its process ({status}): {last}", field="policy")
 
 
 class PolicyProcess:
-    """A worker for one policy. Raises InvalidInput when the policy cannot be loaded or ends its process."""
+    """One life of a policy. Raises InvalidInput when it cannot be loaded or ends its process."""
 
-    def __init__(self, source: PolicySource, *, is_closed: bool = False) -> None:
-        self.source = source
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        environment = {name: value for name, value in os.environ.items() if name != "POLICY_PATHS"}
-        flags = ["closed"] if is_closed else []
-        self._worker = subprocess.Popen(
-            [sys.executable, "-m", WORKER, json.dumps(source.files), source.policy_id, json.dumps(dict(source.values)),
-             *flags],
-            cwd=settings.BASE_DIR, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-        )  # fmt: skip
+    def __init__(self, host: PolicyHost, source: PolicySource, *, is_closed: bool = False) -> None:
+        self._host = host
         # A policy that never answers must not hold the check for ever.
-        self._timer = Timer(ANSWER_SECONDS, self._worker.kill)
+        self._timer = Timer(ANSWER_SECONDS, host.end)
         self._timer.daemon = True
         self._timer.start()
-        self.opened: dict[str, int] = {}
-        self.fault = ""
+        self.fault, self._is_waiting = "", False
+        asked = {"files": source.files, "policy_id": source.policy_id, "values": dict(source.values)}
         try:
-            self.start = self._line()
-            self.opened = self.start.get("opened", {})
+            host.send(json.dumps({**asked, "is_closed": is_closed}).encode() + b"\n")
+            self.start = host.line()
+            self.opened: dict[str, int] = self.start.get("opened", {})
             if "error" in self.start:
                 raise InvalidInput(self.start["error"], field=self.start["field"])
         except BaseException:
-            self.close()
+            self._timer.cancel()
             raise
+        self._is_waiting = bool(source.policy_id)
 
     def __enter__(self) -> PolicyProcess:
         return self
@@ -94,11 +140,13 @@ class PolicyProcess:
         self.close()
 
     def close(self) -> None:
-        """End the worker, whatever it is doing."""
+        """End the life. One that was left in the middle of a run has no use any more, nor has its host."""
         self._timer.cancel()
-        self._worker.kill()
-        self._worker.communicate()
-        self._log.close()
+        if self._is_waiting:
+            self._host.send(json.dumps({"do": END}).encode() + b"\n")
+            self._host.line()
+        elif self.start.get("policies") is None:
+            self._host.end()
 
     @property
     def warm_up(self) -> int:
@@ -111,8 +159,8 @@ class PolicyProcess:
         self._ask(STREAM, table.shape[0])
         out = np.full(table.shape[0], np.nan)
         for t, row in enumerate(table):
-            self._send(row.tobytes())
-            out[t] = np.frombuffer(self._read(FLOAT_BYTES), np.float64)[0]
+            self._host.send(row.tobytes())
+            out[t] = np.frombuffer(self._host.read(FLOAT_BYTES), np.float64)[0]
         self._finish()
         return out
 
@@ -120,44 +168,16 @@ class PolicyProcess:
         """The signals of a run that has all bars before it begins."""
         n = int(columns[0].shape[0])
         self._ask(BATCH, n)
-        self._send(np.ascontiguousarray(np.stack(columns, axis=1)).tobytes())
-        out = np.frombuffer(self._read(n * FLOAT_BYTES), np.float64).copy()
+        self._host.send(np.ascontiguousarray(np.stack(columns, axis=1)).tobytes())
+        out = np.frombuffer(self._host.read(n * FLOAT_BYTES), np.float64).copy()
         self._finish()
         return out
 
     def _ask(self, what: str, n: int) -> None:
-        self._send(json.dumps({"do": what, "n": n}).encode() + b"\n")
+        self._is_waiting = False
+        self._host.send(json.dumps({"do": what, "n": n}).encode() + b"\n")
 
     def _finish(self) -> None:
-        told = self._line()
+        told = self._host.line()
+        self._is_waiting = True
         self.opened, self.fault = told["opened"], told["fault"]
-
-    def _send(self, raw: bytes) -> None:
-        assert self._worker.stdin is not None
-        try:
-            self._worker.stdin.write(raw)
-            self._worker.stdin.flush()
-        except BrokenPipeError as error:
-            raise self._ended() from error
-
-    def _read(self, size: int) -> bytes:
-        assert self._worker.stdout is not None
-        raw = self._worker.stdout.read(size)
-        if len(raw) != size:
-            raise self._ended()
-        return raw
-
-    def _line(self) -> dict[str, Any]:
-        assert self._worker.stdout is not None
-        line = self._worker.stdout.readline()
-        if not line:
-            raise self._ended()
-        found: dict[str, Any] = json.loads(line)
-        return found
-
-    def _ended(self) -> InvalidInput:
-        status = self._worker.wait()
-        self._log.seek(0)
-        last = (self._log.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        name = self.source.policy_id or ", ".join(self.source.files)
-        return InvalidInput(f"{name}: ended its process ({status}): {last}", field="policy")

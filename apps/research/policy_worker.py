@@ -1,8 +1,8 @@
-"""One policy in a process of its own: `python -m apps.research.policy_worker FILES ID VALUES [closed]`.
+"""Policies in processes of their own: `python -m apps.research.policy_worker` forks one for each life it is asked for.
 
-Bars come in on standard input and signals go out on standard output, as raw floats. In a stream each bar arrives after
-the signal of the one before it has left: what comes later is nowhere in this process, whatever a policy reaches for.
-`closed` refuses every file and socket but code.
+Bars come in on standard input and signals go out on standard output, as raw floats. This process holds no market, and
+in a stream each bar arrives after the signal of the one before it has left: what comes later is nowhere in a life,
+whatever a policy reaches for. A closed life is refused every file and socket but code, with other clocks and draws.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from apps.engine.errors import InvalidInput
 from apps.engine.policies import POLICIES, Policy, validate_values
 from apps.engine.policies.driver import policy_batch
 from apps.engine.policies.files import load_policy_file
-from apps.strategy.policy_probe import Watch
+from apps.strategy.policy_probe import Watch, disguise
 
 N_COLUMNS, FLOAT_BYTES = 5, 8
-STREAM, BATCH = "stream", "batch"
+STREAM, BATCH, END = "stream", "batch", "end"
 LOADING = -1
 
 
@@ -72,19 +72,34 @@ def batched(policy: Policy, values: dict[str, float], n: int, guard: Guard, read
     write.flush()
 
 
-def main(files: str, policy_id: str, given: str, *flags: str) -> None:
+def main() -> None:
+    """Fork a life for every line; go on when it has ended well, end like it when it has not."""
     # What a policy prints must not get between the signals.
     read, write = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    guard = Guard(is_closed="closed" in flags)
+    for line in iter(read.readline, b""):
+        child = os.fork()
+        if child == 0:
+            live(json.loads(line), read, write)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def live(asked: dict[str, Any], read: BinaryIO, write: BinaryIO) -> None:
+    """Load the policy, then answer runs until told to end."""
+    guard = Guard(is_closed=asked["is_closed"])
+    if asked["is_closed"]:
+        disguise()
     guard.is_on = True
     try:
-        found = policies_of(json.loads(files))
-        if not policy_id:
+        found = policies_of(asked["files"])
+        if not asked["policy_id"]:
             _tell(write, {"policies": [policy.policy_id for policy in found]})
             return
-        policy = POLICIES.get(policy_id)
-        values = validate_values(policy, json.loads(given))
+        policy = POLICIES.get(asked["policy_id"])
+        values = validate_values(policy, asked["values"])
         warm_up = policy.warm_up(values)
     except InvalidInput as error:
         _tell(write, {"error": str(error), "field": error.field, "opened": guard.opened})
@@ -92,11 +107,14 @@ def main(files: str, policy_id: str, given: str, *flags: str) -> None:
     guard.is_on = False
     _tell(write, {"warm_up": warm_up, "values": values, "opened": guard.opened})
     for line in iter(read.readline, b""):
-        asked = json.loads(line)
-        run = streamed if asked["do"] == STREAM else batched
-        run(policy, values, asked["n"], guard, read, write)
-        fault = getattr(policy.update_nb, "fault", "")
-        _tell(write, {"opened": guard.opened, "fault": fault})
+        wanted = json.loads(line)
+        if wanted["do"] == END:
+            # Nothing may be sent before this is heard: it would be read by the wrong life.
+            _tell(write, {})
+            break
+        run = streamed if wanted["do"] == STREAM else batched
+        run(policy, values, wanted["n"], guard, read, write)
+        _tell(write, {"opened": guard.opened, "fault": getattr(policy.update_nb, "fault", "")})
 
 
 def _tell(write: BinaryIO, found: dict[str, Any]) -> None:
@@ -105,4 +123,4 @@ def _tell(write: BinaryIO, found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

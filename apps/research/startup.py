@@ -15,7 +15,7 @@ import numpy as np
 from apps.engine.errors import InvalidInput
 from apps.engine.single import Columns, single_columns
 from apps.engine.values import Array1d, Array2d, Bars, IntArray1d
-from apps.research.policy_process import PolicyProcess, PolicySource
+from apps.research.policy_process import PolicyHost, PolicyProcess, PolicySource
 
 LENGTHS = (199, 299, 399, 499, 699, 999, 1499, 1999)
 STARTS = 200
@@ -61,6 +61,7 @@ class StartupReport:
 
 
 def startup_policy(
+    host: PolicyHost,
     source: PolicySource,
     bars: Bars,
     *,
@@ -72,7 +73,7 @@ def startup_policy(
 ) -> StartupReport:
     """Try one policy from `starts` places. Raises InvalidInput when it cannot be loaded or bars are too few."""
     columns = single_columns(bars)
-    with PolicyProcess(source) as process:
+    with PolicyProcess(host, source) as process:
         reach = reach_of(max(LENGTHS[-1], 2 * process.warm_up), bars.n)
         whole = process.batch(columns)
         progress(bars.n)

@@ -27,8 +27,7 @@ def trial_history(n: int, *, seed: int = 1, interval: str = "1m") -> History:
     high, low = np.maximum(open_, close) * wick[0], np.minimum(open_, close) / wick[1]
     volume = np.rint(np.exp(3.0 + 0.6 * rng.standard_normal(n)) * 1e5).astype(np.int64) * FILTERS.step_e8
     times = START_MS + np.arange(n, dtype=np.int64) * interval_ms(interval)
-    prices = (_ticks(column) for column in (open_, high, low, close))
-    bars = Bars(times, *prices, volume, rng.integers(1, 900, n))
+    bars = Bars(times, _ticks(open_), _ticks(high), _ticks(low), _ticks(close), volume, rng.integers(1, 900, n))
     end_ms = int(times[-1]) + interval_ms(interval)
     return History(SYMBOL, interval, bars, (), (), int(times[0]), end_ms, ORIGIN, ("trial",), FILTERS, True, 0)
 
@@ -44,10 +43,9 @@ def another_future(bars: Bars, cut: int, *, seed: int, tick_e8: int = 1) -> Bars
     close = float(bars.close_e8[cut - 1]) * np.cumprod(moves[3])
     start = np.concatenate([[float(bars.close_e8[cut - 1])], close[:-1]])
     prices = [np.maximum(_ticks(start * move * 1e-8, tick_e8), tick_e8) for move in moves]
-    times, *rest = bars
-    columns = [np.concatenate([column[:cut], other]) for column, other in zip(rest[:4], prices, strict=True)]
-    volume, trades = (np.concatenate([column[:cut], column[cut:][order]]) for column in rest[4:])
-    return Bars(times, *columns, volume, trades)
+    volume, trades = bars.volume_e8[cut:][order], bars.trades[cut:][order]
+    rest = Bars(bars.open_time_ms[cut:], prices[0], prices[1], prices[2], prices[3], volume, trades)
+    return Bars(*(np.concatenate([column[:cut], other]) for column, other in zip(bars, rest, strict=True)))
 
 
 def _ticks(prices: np.ndarray, tick_e8: int = FILTERS.tick_e8) -> IntArray1d:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from apps.engine.observer import Observer
 from apps.engine.single import single_columns
 from apps.research.desk_lookahead import lookahead_desk
 from apps.research.lookahead import LookaheadReport, cut_points, foresight, lookahead_policy
-from apps.research.policy_process import PolicyProcess, PolicySource, policy_sources
+from apps.research.policy_process import PolicyHost, PolicyProcess, PolicySource
 from apps.research.request import request_default, ruleset
 from apps.research.trial_market import another_future, trial_history
 
@@ -35,17 +36,23 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copy(PLANTED, folder / "leaking.py"))
 
 
-def report_of(planted: Path, name: str, cuts: int = 12) -> LookaheadReport:
-    return lookahead_policy(PolicySource(name, (str(planted),)), trial_history(N).bars, cuts=cuts)
+@pytest.fixture(scope="module")
+def host() -> Iterator[PolicyHost]:
+    with PolicyHost() as one:
+        yield one
+
+
+def report_of(host: PolicyHost, planted: Path, name: str, cuts: int = 12) -> LookaheadReport:
+    return lookahead_policy(host, PolicySource(name, (str(planted),)), trial_history(N).bars, cuts=cuts)
 
 
 def found(report: LookaheadReport) -> set[str]:
     return {leak.check for leak in report.leaks}
 
 
-def test_a_global_that_remembers_is_found_and_the_first_bar_named(planted: Path) -> None:
+def test_a_global_that_remembers_is_found_and_the_first_bar_named(host: PolicyHost, planted: Path) -> None:
     """The first run knows nothing; the second knows at bar b that the next close is higher, for the first such b."""
-    report = report_of(planted, "global_peek")
+    report = report_of(host, planted, "global_peek")
     assert found(report) == {"memory", "prefix", "future"}
     close = trial_history(N).bars.close_e8
     memory = next(leak for leak in report.leaks if leak.check == "memory")
@@ -53,8 +60,8 @@ def test_a_global_that_remembers_is_found_and_the_first_bar_named(planted: Path)
     assert memory.open_time_ms == trial_history(N).bars.open_time_ms[memory.bar]
 
 
-def test_a_centred_window_is_found(planted: Path) -> None:
-    report = report_of(planted, "centred_window")
+def test_a_centred_window_is_found(host: PolicyHost, planted: Path) -> None:
+    report = report_of(host, planted, "centred_window")
     assert found(report) == {"arrival", "memory", "prefix", "future"}
     close = trial_history(N).bars.close_e8 * 1e-8
     means = np.array([close[max(0, t - 5) : t + 6].mean() for t in range(N)])
@@ -62,28 +69,28 @@ def test_a_centred_window_is_found(planted: Path) -> None:
     assert arrival.bar == int(np.flatnonzero(close > means)[0]) and (arrival.blind, arrival.sighted) == (0.0, 1.0)
 
 
-def test_a_mean_of_the_whole_series_is_found(planted: Path) -> None:
-    report = report_of(planted, "full_series_mean")
+def test_a_mean_of_the_whole_series_is_found(host: PolicyHost, planted: Path) -> None:
+    report = report_of(host, planted, "full_series_mean")
     assert found(report) == {"arrival", "memory", "prefix", "future"}
     close = trial_history(N).bars.close_e8
     arrival = next(leak for leak in report.leaks if leak.check == "arrival")
     assert arrival.bar == int(np.flatnonzero(close < close.mean())[0])
 
 
-def test_the_next_close_from_a_file_is_found_twice(planted: Path) -> None:
+def test_the_next_close_from_a_file_is_found_twice(host: PolicyHost, planted: Path) -> None:
     """By the file itself, and by a signal that is right about every next bar."""
-    report = report_of(planted, "file_of_closes", cuts=2)
+    report = report_of(host, planted, "file_of_closes", cuts=2)
     outside = next(leak for leak in report.leaks if leak.check == "outside")
     assert found(report) == {"outside", "shifted"} and outside.detail == f"opens {planted.parent / 'closes.txt'}"
     assert (outside.bar, outside.blind) == (0, None)
 
 
-def test_what_is_no_function_of_bars_is_named_so(planted: Path) -> None:
-    report = report_of(planted, "draws")
+def test_what_is_no_function_of_bars_is_named_so(host: PolicyHost, planted: Path) -> None:
+    report = report_of(host, planted, "draws")
     assert found(report) == {"repeatable"} and report.checks == ("outside", "repeatable")
 
 
-def test_a_future_written_into_the_policy_is_found_by_the_shift(tmp_path: Path) -> None:
+def test_a_future_written_into_the_policy_is_found_by_the_shift(host: PolicyHost, tmp_path: Path) -> None:
     moves = np.diff(trial_history(N).bars.close_e8) > 0
     path = tmp_path / "knows.py"
     path.write_text(
@@ -93,7 +100,7 @@ def test_a_future_written_into_the_policy_is_found_by_the_shift(tmp_path: Path) 
         "POLICIES.register(python_policy(policy_id='knows', summary='Planted.', init=lambda v: np.zeros(1),"
         " update=update, warm_up=lambda v: 1))\n"
     )
-    report = lookahead_policy(PolicySource("knows", (str(path),)), trial_history(N).bars, cuts=4)
+    report = lookahead_policy(host, PolicySource("knows", (str(path),)), trial_history(N).bars, cuts=4)
     assert found(report) == {"shifted"}
     close = trial_history(N).bars.close_e8
     truth = np.concatenate([moves, [False]]).astype(np.float64)
@@ -101,14 +108,14 @@ def test_a_future_written_into_the_policy_is_found_by_the_shift(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["honest", "ema_cross"])
-def test_what_sees_the_past_alone_passes(planted: Path, name: str) -> None:
-    report = report_of(planted, name)
+def test_what_sees_the_past_alone_passes(host: PolicyHost, planted: Path, name: str) -> None:
+    report = report_of(host, planted, name)
     assert report.leaks == () and report.first is None and len(report.checks) == 7
 
 
-def test_a_stream_is_answered_bar_by_bar_with_the_bits_of_a_batch() -> None:
+def test_a_stream_is_answered_bar_by_bar_with_the_bits_of_a_batch(host: PolicyHost) -> None:
     columns = single_columns(trial_history(N).bars)
-    with PolicyProcess(policy_sources("vol_target")[0]) as process:
+    with PolicyProcess(host, host.sources("vol_target")[0]) as process:
         assert process.stream(columns).tobytes() == process.batch(columns).tobytes()
         assert process.warm_up == 49
 
@@ -116,10 +123,17 @@ def test_a_stream_is_answered_bar_by_bar_with_the_bits_of_a_batch() -> None:
 def test_a_policy_that_ends_its_process_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ends.py"
     path.write_text("import os\nos._exit(7)\n")
-    with pytest.raises(InvalidInput, match=r"ended its process \(7\)"):
-        policy_sources(str(path))
+    with PolicyHost() as one, pytest.raises(InvalidInput, match=r"ended its process \(7\)"):
+        one.sources(str(path))
+
+
+def test_unknown_names_are_refused_and_the_host_goes_on(host: PolicyHost) -> None:
     with pytest.raises(UnknownName, match="nobody"):
-        policy_sources("nobody")
+        host.sources("nobody")
+    with pytest.raises(InvalidInput, match="no parameter 'gone'"):
+        PolicyProcess(host, PolicySource("tsmom", (), {"gone": 1.0}))
+    with PolicyProcess(host, PolicySource("tsmom")) as process:
+        assert process.warm_up == 97
 
 
 def test_another_future_keeps_the_past_and_changes_the_rest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from django.core.management import CommandError, call_command
 from apps.engine.errors import InvalidInput
 from apps.research import desk_startup
 from apps.research.desk_startup import startup_desk, variation
-from apps.research.policy_process import PolicySource, policy_sources
+from apps.research.policy_process import PolicyHost, PolicySource
 from apps.research.request import request_default, ruleset
 from apps.research.startup import LENGTHS, SMOOTH_BARS, StartupReport, Verdict, judged, startup_policy
 from apps.research.trial_market import trial_history
@@ -46,13 +47,19 @@ def ema(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def report_of(ema: str, name: str) -> StartupReport:
-    return startup_policy(PolicySource(name, (ema,)), trial_history(N).bars, starts=80)
+@pytest.fixture(scope="module")
+def host() -> Iterator[PolicyHost]:
+    with PolicyHost() as one:
+        yield one
 
 
-def test_an_average_that_is_declared_too_short_is_found(ema: str) -> None:
+def report_of(host: PolicyHost, ema: str, name: str) -> StartupReport:
+    return startup_policy(host, PolicySource(name, (ema,)), trial_history(N).bars, starts=80)
+
+
+def test_an_average_that_is_declared_too_short_is_found(host: PolicyHost, ema: str) -> None:
     """The weight of the seed after n bars is (1 - 2/301)^n: half is left after 104 bars, a twentieth after 450."""
-    short, long = report_of(ema, "short"), report_of(ema, "long")
+    short, long = report_of(host, ema, "short"), report_of(host, ema, "long")
     assert not short.holds and short.declared == 5 and short.at_declared.share > 0.2
     assert short.enough is not None and 50 < short.enough < 800
     assert long.holds and long.enough == short.enough and long.at_declared.share < 0.1
@@ -60,9 +67,9 @@ def test_an_average_that_is_declared_too_short_is_found(ema: str) -> None:
     assert short.at_lengths[-1].share == 0.0 and short.at_lengths[0].share > short.at_lengths[-1].share
 
 
-def test_a_finite_window_needs_its_window_and_nothing_more() -> None:
+def test_a_finite_window_needs_its_window_and_nothing_more(host: PolicyHost) -> None:
     """The return over 96 bars and its volatility: after 97 closes nothing older is asked for but the EWMA's tail."""
-    report = startup_policy(policy_sources("tsmom", {"threshold": 0.0})[0], trial_history(N).bars, starts=80)
+    report = startup_policy(host, host.sources("tsmom", {"threshold": 0.0})[0], trial_history(N).bars, starts=80)
     assert report.declared == 97 and report.at_declared.share == 0.0 and report.holds
     assert report.enough is not None and report.enough <= 97
 
@@ -80,9 +87,9 @@ def test_the_verdict_counts_starts_offsets_and_slack() -> None:
     assert judged("hand", 50, np.ones((10, 2_100)), Verdict(1e-6, 0.05, 2.0)).enough is None
 
 
-def test_too_few_bars_are_refused(ema: str) -> None:
+def test_too_few_bars_are_refused(host: PolicyHost, ema: str) -> None:
     with pytest.raises(InvalidInput, match=f"needs at least {2 * (LENGTHS[-1] + SMOOTH_BARS) + 1} bars"):
-        startup_policy(PolicySource("short", (ema,)), trial_history(500).bars)
+        startup_policy(host, PolicySource("short", (ema,)), trial_history(500).bars)
 
 
 def test_distances_of_probabilities() -> None:
@@ -132,6 +139,6 @@ def test_a_wrong_argument_is_named(args: list[str], said: str) -> None:
     assert refused.value.returncode == 2 and str(refused.value).startswith(said)
 
 
-def test_the_file_is_a_path(tmp_path: Path) -> None:
+def test_the_file_is_a_path(host: PolicyHost, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="is not a file"):
-        policy_sources(str(tmp_path / "gone.py"))
+        host.sources(str(tmp_path / "gone.py"))

@@ -22,7 +22,7 @@ from apps.research.asked import (
 from apps.research.desk_lookahead import DESK, lookahead_desk
 from apps.research.history import History
 from apps.research.lookahead import CHECKS, CUTS, LookaheadReport, lookahead_policy
-from apps.research.policy_process import policy_sources
+from apps.research.policy_process import PolicyHost
 from apps.research.progress import ProgressBar
 from apps.research.request import request_check, request_default, ruleset
 from apps.web.values import iso_ms
@@ -57,12 +57,14 @@ class Command(BaseCommand):
             sys.exit(FOUND_EXIT)
 
     def _policies(self, history: History, options: dict[str, Any]) -> list[LookaheadReport]:
-        sources = policy_sources(options["policy"], values_asked(options))
         bars, cuts, seed = history.bars, options["cuts"], options["seed"]
-        with self._progress(3 * bars.n * len(sources), options) as progress:
-            return [
-                lookahead_policy(source, bars, cuts=cuts, seed=seed, progress=progress.advance) for source in sources
-            ]
+        with PolicyHost() as host:
+            sources = host.sources(options["policy"], values_asked(options))
+            with self._progress(3 * bars.n * len(sources), options) as progress:
+                return [
+                    lookahead_policy(host, source, bars, cuts=cuts, seed=seed, progress=progress.advance)
+                    for source in sources
+                ]
 
     def _desk(self, history: History, options: dict[str, Any]) -> list[LookaheadReport]:
         request = request_default(history.symbol, history.interval)

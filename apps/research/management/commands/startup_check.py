@@ -24,7 +24,7 @@ from apps.research.asked import (
 )
 from apps.research.desk_startup import DESK, startup_desk
 from apps.research.history import History
-from apps.research.policy_process import policy_sources
+from apps.research.policy_process import PolicyHost
 from apps.research.progress import ProgressBar
 from apps.research.request import request_check, request_default, ruleset
 from apps.research.startup import SHARE, SLACK, AtLength, StartupReport, startup_policy
@@ -68,13 +68,14 @@ class Command(BaseCommand):
     def _policies(
         self, history: History, settings: dict[str, Any], options: dict[str, Any]
     ) -> list[StartupReport]:  # fmt: skip
-        sources = policy_sources(options["policy"], values_asked(options))
-        with self._progress(2 * history.bars.n * len(sources), options) as progress:
-            slack = options["slack"]
-            return [
-                startup_policy(source, history.bars, slack=slack, progress=progress.advance, **settings)
-                for source in sources
-            ]
+        slack = options["slack"]
+        with PolicyHost() as host:
+            sources = host.sources(options["policy"], values_asked(options))
+            with self._progress(2 * history.bars.n * len(sources), options) as progress:
+                return [
+                    startup_policy(host, source, history.bars, slack=slack, progress=progress.advance, **settings)
+                    for source in sources
+                ]
 
     def _desk(self, history: History, settings: dict[str, Any], options: dict[str, Any]) -> list[StartupReport]:
         request = request_default(history.symbol, history.interval)
