@@ -207,7 +207,7 @@ def test_the_command_tells_folds_and_writes_one_page(tmp_path: Path) -> None:
     told = json.loads(command(*given, "--json"))
     assert told["study_id"] in out and told["result_hash"] in out and "in sample" in out and "±" in out
     html = page.read_text()
-    assert told["result_hash"] in html and "Fold by fold" in html and "<svg" in html
+    assert told["result_hash"] in html and "Fold by fold" in html and "<svg" in html and "TRIAL MARKET" in html
     assert "http://" not in html and "https://" not in html and "<script" not in html
 
 

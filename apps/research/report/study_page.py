@@ -16,6 +16,7 @@ from apps.marketdata.exchange.intervals import interval_ms
 from apps.research.report.charts import line_chart
 from apps.research.studies import joined_curves
 from apps.research.study_text import chosen_text, summary_rows, with_error
+from apps.research.trial_market import ORIGIN
 from apps.research.walkforward import Outcome
 
 ROOT = Path(settings.BASE_DIR)
@@ -33,6 +34,7 @@ def study_page(told: Mapping[str, Any], found: Outcome) -> str:
             "version": settings.VERSION,
             "title": f"{told['policy']} on {data['symbol']} {data['interval']}",
             "window": f"{date_time(data['first_ms'])[:16]} to {date_time(data['end_ms'])[:16]} UTC",
+            "is_simulated": data["origin"] == ORIGIN,
             "verdict": _verdict(told["summary"]),
             "folds": _folds(told),
             "summary": Table(["Figure", "Value>"], [list(row) for row in summary_rows(told["summary"])]),
@@ -45,10 +47,9 @@ def study_page(told: Mapping[str, Any], found: Outcome) -> str:
 def _verdict(summary: Mapping[str, Any]) -> str:
     dsr = summary["dsr"]
     if dsr["value"] is None:
-        return f"No probability that this is more than luck can be given: {dsr['reason']}."
+        return f"No deflated Sharpe ratio: {dsr['reason']}."
     return (
-        f"The chance that this is more than the best of {summary['family_trials']:,} worthless tries is "
-        f"{dsr['value']:.1%}."
+        f"Deflated Sharpe ratio {dsr['value']:.1%}, against the best of {summary['family_trials']:,} worthless tries."
     )
 
 
@@ -73,8 +74,9 @@ def _folds(told: Mapping[str, Any]) -> Table:
 def _chart(told: Mapping[str, Any], found: Outcome) -> Any:
     data, curves = told["data"], joined_curves(found)
     lines = [("Chosen", "desk", curves["chosen"]), ("Buy and hold", "hold", curves["hold"])]
-    text = "What 1 became over the test spans, one after the other, after costs."
-    return line_chart("joined", "Out of sample", text, lines, _worth, (data["first_ms"], data["end_ms"]))
+    text = "What 1 became over the test spans, one after the other and without their embargoes, after costs."
+    opened = data["first_ms"] + told["folds"][0]["rows"]["test_first"] * interval_ms(data["interval"])
+    return line_chart("joined", "Out of sample", text, lines, _worth, (opened, data["end_ms"]))
 
 
 def _worth(value: float) -> str:
