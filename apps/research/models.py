@@ -37,3 +37,35 @@ class BacktestRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.symbol} {self.interval} {self.policy}"
+
+
+class Study(models.Model):
+    """A walk-forward study as it was announced: what will be evaluated and how often, before anything is."""
+
+    study_id = models.CharField(max_length=32, primary_key=True)
+    policy = models.CharField(max_length=64)
+    trials = models.BigIntegerField()
+    inputs_hash = models.CharField(max_length=64)
+    code_version = models.CharField(max_length=64)
+    parameters = models.JSONField()
+    data = models.JSONField()
+    created_ts_ms = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["policy"], name="study_by_policy")]
+
+    def __str__(self) -> str:
+        return f"{self.study_id} {self.policy}"
+
+
+class StudyResult(models.Model):
+    """What came of a study: every evaluation, and the table of folds."""
+
+    study = models.OneToOneField(Study, on_delete=models.PROTECT, primary_key=True)
+    result_hash = models.CharField(max_length=64)
+    evaluations = models.JSONField()
+    result = models.JSONField()
+    created_ts_ms = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.study_id} {self.result_hash[:12]}"

@@ -12,15 +12,15 @@ TENTHS = 10
 class ProgressBar:
     """Counts bars. Leaves its last line behind when the run is done."""
 
-    def __init__(self, stream: Any, total: int, *, is_shown: bool) -> None:
-        self._stream, self._total, self._is_shown = stream, max(1, total), is_shown
+    def __init__(self, stream: Any, total: int, *, is_shown: bool, what: str = "backtest") -> None:
+        self._stream, self._total, self._is_shown, self._what = stream, max(1, total), is_shown, what
         self._done, self._tenth = 0, 0
         self._is_terminal = bool(getattr(stream, "isatty", lambda: False)())
         self._started = time.monotonic()
 
     def __enter__(self) -> ProgressBar:
         if self._is_shown:
-            self._write(f"backtest: {self._total:,} bars; the first run after an update compiles its kernels\n")
+            self._write(f"{self._what}: {self._total:,} bars; the first run after an update compiles its kernels\n")
         return self
 
     def __exit__(self, *_: object) -> None:

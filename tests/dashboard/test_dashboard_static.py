@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "static"
 VENDOR = STATIC / "vendor"
 # One file that is saved and sent on: it carries its own style and script, and no page of the desk includes it.
-SELF_CONTAINED = {f"templates/research/{name}.html" for name in ("report", "chart", "divergence")}
+SELF_CONTAINED = {f"templates/research/{name}.html" for name in ("report", "chart", "divergence", "walkforward")}
 INLINE = {"an inline style", "an inline script"}
 FORBIDDEN = {
     "an inline style": re.compile(r"<style\b|\sstyle\s*=", re.I),
