@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from apps.engine.reasons import Reason
 from apps.engine.values import Bars
 from tests.parity.shells import (
     batch_run,
@@ -37,20 +36,21 @@ APRIL_20_21H_MS = 1_618_952_400_000
 def prove(symbols: tuple[str, ...], blocks: list[Bars], *, least_filled: int) -> Any:
     """Run all shells and compare them; the batch's decisions."""
     seed_desk(symbols)
-    started = time.perf_counter()
+    started = time.process_time()
     live_run(symbols, blocks)
-    lived = time.perf_counter()
+    lived = time.process_time()
     batch = batch_run(symbols, blocks)
     found = compare(symbols, batch)
     assert found.filled >= least_filled, "the parity of a desk that does not trade proves nothing"
     compare_rows(symbols, blocks, batch)
     rebuilt_is_stored(symbols)
-    compared = time.perf_counter()
+    compared = time.process_time()
     replay_down_to_the_bars(symbols, blocks, len(batch.decisions))
-    ended = time.perf_counter()
+    ended = time.process_time()
     n_bars = sum(block.n for block in blocks)
+    # Seconds of CPU: those of the wall say more of whoever else runs on the machine.
     print(f"\n{n_bars:,} bars of {', '.join(symbols)}: {found.told()}; ", end="")
-    print(f"live {lived - started:.0f} s, compared {compared - lived:.0f} s, replayed {ended - compared:.0f} s")
+    print(f"CPU: live {lived - started:.0f} s, compared {compared - lived:.0f} s, replayed {ended - compared:.0f} s")
     return batch.decisions
 
 
@@ -77,8 +77,7 @@ def test_ten_thousand_recorded_bars(settings: Any, recorded_data: Path, tmp_path
     desk_of(settings, ONE)
     bars = recorded_bars(recorded_data, "BTCUSDT-1m-2021-04-15_2021-05-31.csv.gz", tmp_path, 7_000, 10_000)
     assert bars.n == 10_000 and int(bars.open_time_ms[-1] - bars.open_time_ms[0]) > 10_000 * 60_000
-    decisions = prove(ONE, [bars], least_filled=20)
-    assert (decisions["reason"] == Reason.NEXT_BAR_MISSING).any() or (decisions["bar_index"].size >= 2_000)
+    assert len(prove(ONE, [bars], least_filled=20)) >= 2_000
 
 
 @pytest.mark.soak
