@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db import transaction
 
 from apps.engine.codec import sha256_hex
 from apps.engine.errors import IntegrityBreach
@@ -23,7 +24,7 @@ Progress = Callable[[int], None]
 
 
 class Unmet(NamedTuple):
-    """One view that its bars do not give. `what` is state, snapshot, bar (it is gone), or the fold as a whole."""
+    """One view that its bars do not give. `what` is state, snapshot, or bar: that is gone."""
 
     symbol: str
     bar_open_ms: int
@@ -78,7 +79,7 @@ def refold(symbol: str, *, until_ms: int | None = None, progress: Progress = lam
         return Refolded(symbol, 0, 0, foreign, [])
     rows = own.order_by("bar_open_ms").values_list(*StoredView._fields).iterator(chunk_size=ROWS_AT_ONCE)
     fold = _Refold(symbol, (StoredView(*row) for row in rows), progress)
-    bars = fold.meet_until(newest.bar_open_ms + settings.INTERVAL_MS)
+    bars = fold.meet_until(newest.bar_open_ms)
     return Refolded(symbol, bars, fold.meeting.met, foreign, fold.meeting.unmet)
 
 
@@ -90,18 +91,21 @@ class _Refold(Fold):
         self.meeting = _Meeting(self.observer.settings, views, progress)
         self.observer = self.meeting
 
-    def meet_until(self, until_ms: int) -> int:
-        """Fold and meet; answers the number of bars."""
-        bars, unmet = 0, self.meeting.unmet
+    def meet_until(self, newest_ms: int) -> int:
+        """Fold and meet the views up to that of the bar opening at `newest_ms`; answers the number of bars."""
+        end_ms = newest_ms + settings.INTERVAL_MS
+        is_there = market.bars_load(self.symbol, settings.INTERVAL, start_ms=newest_ms, end_ms=end_ms).n == 1
         try:
-            bars = self.rebuild(until_ms=until_ms)
-        except IntegrityBreach as breach:
-            # Of a view that it met itself the fold says no more than what was found.
-            if not unmet:
-                unmet.append(Unmet(self.symbol, until_ms - settings.INTERVAL_MS, "fold", str(breach), None))
+            self.rebuild(until_ms=end_ms if is_there else newest_ms)
+        except IntegrityBreach:
+            # Of the newest view the fold says what was found already.
+            if not self.meeting.unmet:
+                raise
         self.meeting.miss_the_rest()
-        return bars or self.meeting.folded
+        return self.meeting.folded
 
+    # Inside a transaction bars come from their rows: a copy of them in columns would hide a row that was changed.
+    @transaction.atomic
     def _stored_bars(self, until_ms: int | None) -> Bars:
         start = self._rows(FoldControl.START).order_by("bar_open_ms").first()
         start_ms = start.bar_open_ms if start else None

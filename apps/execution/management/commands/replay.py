@@ -43,7 +43,7 @@ class Command(BaseCommand):
         for result in replays(_records(options)):
             if isinstance(result, NotADecision):
                 skipped += 1
-                if options["id"]:
+                if options["id"] and not options["json"]:
                     self.stdout.write(str(result))
                 continue
             replayed += 1
