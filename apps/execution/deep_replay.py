@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ class _Naming(NamedTuple):
 
 def deep_replay(records: Iterable[StoredRecord], *, progress: Progress = lambda symbol, bars: None) -> DeepResult:
     """Refold every symbol and meet its stored views; the views that the records name must be those."""
-    refolded = [refold(symbol, progress=lambda bars, name=symbol: progress(name, bars)) for symbol in viewed_symbols()]
+    refolded = [refold(symbol, progress=partial(progress, symbol)) for symbol in viewed_symbols()]
     return DeepResult(refolded, views_named(records))
 
 

@@ -81,7 +81,9 @@ def go_on_with_desk(database: Path, folder: Path) -> dict[str, Any]:
     django.setup()
     from django.db import connections
 
-    connections["default"].settings_dict["NAME"] = str(database)
+    given = connections["default"].settings_dict
+    given["NAME"] = str(database)
+    given["OPTIONS"]["init_command"] = given["OPTIONS"]["init_command"].replace("synchronous=FULL", "synchronous=OFF")
     from apps.audit.selectors import audit_head
     from apps.execution.bars_autopilot import BarsAutopilot
     from apps.execution.desk_thread import desk_thread
