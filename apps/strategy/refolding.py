@@ -107,8 +107,8 @@ class _Refold(Fold):
     # Inside a transaction bars come from their rows: a copy of them in columns would hide a row that was changed.
     @transaction.atomic
     def _stored_bars(self, until_ms: int | None) -> Bars:
-        start = self._rows(FoldControl.START).order_by("bar_open_ms").first()
-        start_ms = start.bar_open_ms if start else None
+        starts = FoldControl.objects.filter(symbol=self.symbol, interval=settings.INTERVAL, kind=FoldControl.START)
+        start_ms = starts.order_by("bar_open_ms").values_list("bar_open_ms", flat=True).first()
         return market.bars_load(self.symbol, settings.INTERVAL, start_ms=start_ms, end_ms=until_ms)
 
 
@@ -123,20 +123,27 @@ class _Meeting(Observer):
         self._next = next(views, None)
 
     def observe_many(self, bars: Bars, *, inactive: IntArray1d, is_bocpd: bool, seen: ViewRows = NO_ROWS) -> int:
-        first, opens = 0, bars.open_time_ms
+        first, n_seen, opens = 0, 0, bars.open_time_ms
+
+        def fold(end: int) -> int:
+            room = ViewRows(*(rows[n_seen:] for rows in seen))
+            return super(_Meeting, self).observe_many(
+                bars.slice(first, end), inactive=inactive, is_bocpd=is_bocpd, seen=room
+            )
+
         while self._next is not None and bars.n and self._next.bar_open_ms <= int(opens[-1]):
             row = int(opens.searchsorted(self._next.bar_open_ms))
             if int(opens[row]) != self._next.bar_open_ms:
                 self._miss(self._next)
             else:
-                super().observe_many(bars.slice(first, row + 1), inactive=inactive, is_bocpd=is_bocpd)
+                n_seen += fold(row + 1)
                 first = row + 1
                 self._meet(self._next)
             self._next = next(self._views, None)
             self._progress(self.folded + first)
-        rows = super().observe_many(bars.slice(first, bars.n), inactive=inactive, is_bocpd=is_bocpd, seen=seen)
+        n_seen += fold(bars.n)
         self.folded += bars.n
-        return rows
+        return n_seen
 
     def miss_the_rest(self) -> None:
         """Views after the last bar: theirs are gone."""
