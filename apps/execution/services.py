@@ -16,13 +16,14 @@ from apps.engine.decision import SOURCE_FLATTEN, SOURCE_ROUTER
 from apps.engine.errors import Conflict, InvalidInput, Unavailable
 from apps.engine.reasons import TradingState
 from apps.engine.values import E8, Filters
+from apps.execution import ready_sql
 from apps.execution.account import account_state, next_attempt
 from apps.execution.assembling import bar_open_ms, decision_inputs
 from apps.execution.controls import Controls, controls_read
 from apps.execution.facts import MarketFacts
 from apps.execution.lease import require_lease
 from apps.execution.lifecycle import cancel_for_flatten, epoch_close, reduce_only_off_list
-from apps.execution.models import Account, Execution, IdempotencyKey, Order, Position
+from apps.execution.models import Account, IdempotencyKey, Order, Position
 from apps.execution.protective import protective_follow
 from apps.execution.recording import decision_record
 from apps.execution.requests import Answer, Idempotency, Prepared
@@ -30,6 +31,7 @@ from apps.execution.selectors import marks_current
 from apps.marketdata import selectors as market
 from apps.risk import fence
 
+_DECIDED = "SELECT answer FROM execution_execution WHERE symbol = %s AND bar_open_ms = %s AND attempt = 0"
 RESET_WORD = "RESET"
 MAX_REASON = 200
 
@@ -111,8 +113,8 @@ def answer_stored(prepared: Prepared, *, using: str) -> Answer | None:
     request = prepared.request
     if request.is_autopilot and request.source == SOURCE_ROUTER and prepared.view is not None:
         opened = prepared.view.view.record.bar_open_ms
-        row = Execution.objects.using(using).filter(symbol=request.symbol, bar_open_ms=opened, attempt=0).first()
-        return Answer(200, bytes(row.answer), is_repeat=True) if row else None
+        rows = ready_sql.values(_DECIDED, request.symbol, opened, using=using)
+        return Answer(200, bytes(rows[0][0]), is_repeat=True) if rows else None
     if request.idempotency is None:
         return None
     return answer_of_key(request.idempotency, using=using)

@@ -10,8 +10,7 @@ import pytest
 from apps.engine.desk import UNKNOWN_MARK
 from apps.engine.reasons import Reason
 from apps.engine.values import Bars
-from apps.marketdata.market import market_view
-from tests.parity.test_live_is_batch import batch_run, compare, live_run
+from tests.parity.shells import batch_run, compare, compare_rows, live_run
 from tests.support.bars import MINUTE_MS, START_MS, walk_bars
 from tests.support.desk import seed_desk
 
@@ -29,9 +28,10 @@ def test_a_hole_in_one_of_two_symbols_is_the_same_in_both(settings: Any) -> None
     keep = np.ones(other.n, bool)
     keep[[at - LATE for at in HOLE]] = False
     blocks = [one, Bars(*(np.ascontiguousarray(column[keep]) for column in other))]
-    market_view().clock.observe(int(one.open_time_ms[-1]) + 10 * MINUTE_MS)
-    records, batch = live_run(symbols, blocks), batch_run(symbols, blocks)
-    compare(symbols, records, batch)
+    live_run(symbols, blocks)
+    batch = batch_run(symbols, blocks)
+    compare(symbols, batch)
+    compare_rows(symbols, blocks, batch)
     rows = batch.decisions
     assert all(((rows["filled_lots"] > 0) & (batch.symbol == s)).sum() >= 10 for s in (0, 1))
     into_hole = rows[(rows["bar_index"] == START_MS // MINUTE_MS + HOLE.start - 1) & (batch.symbol == 1)][0]
