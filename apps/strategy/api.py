@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.engine.errors import Unavailable, UnknownName
-from apps.strategy import selectors
+from apps.engine.errors import InvalidInput, Unavailable, UnknownName
+from apps.strategy import selectors, services
+from apps.web.actors import actor_of
+from apps.web.bodies import Field, read_body
+from apps.web.clock import market_ms
 from apps.web.queries import Param, read_query
 from apps.web.values import iso_ms
 
@@ -26,6 +31,29 @@ class RegimeStateView(APIView):
         if regime is None:
             raise Unavailable(f"{symbol} has no view yet: no bar has been folded")
         return Response(_document(symbol, regime))
+
+
+class PoliciesView(APIView):
+    """The router's arms; POST enables or disables one, from the next bar that closes."""
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        read_query(request)
+        return Response(selectors.policies_current())
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
+    def post(self, request: Request) -> Response:
+        body = read_body(request, Field("policy_id", "text"), Field("active", "bool"), Field("reason", "text"))
+        try:
+            services.policies_set(
+                changes={body["policy_id"]: body["active"]},
+                actor=actor_of(request),
+                reason=body["reason"],
+                ts_ms=market_ms(),
+            )
+        except UnknownName as error:
+            raise InvalidInput(str(error), field="policyId") from error
+        return Response(selectors.policies_current())
 
 
 def _document(symbol: str, regime: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from django.db.models import Max, QuerySet
 
 from apps.audit import selectors as audit
 from apps.audit import statements
+from apps.engine.policies import arms
 from apps.engine.view import View, view_from_snapshot
+from apps.strategy.facts import disabled_of
 from apps.strategy.models import FoldControl
 from apps.strategy.models import View as ViewRow
 
@@ -60,6 +62,15 @@ def regime_current(symbol: str) -> dict[str, Any] | None:
     """The regime at the newest view of a symbol, as plain values; None before the first view."""
     row = ViewRow.objects.filter(symbol=symbol, interval=settings.INTERVAL).order_by("-bar_open_ms").first()
     return None if row is None else {**row.regime, "bar_open_ms": row.bar_open_ms}
+
+
+def policies_current() -> list[dict[str, Any]]:
+    """Every arm, whether it may be chosen."""
+    disabled = disabled_of(audit.controls_current())
+    return [
+        {"policy_id": policy.policy_id, "summary": policy.summary, "active": policy.policy_id not in disabled}
+        for policy in arms()
+    ]
 
 
 def fold_watermark_ms(symbol: str) -> int | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
+from apps.audit import selectors as audit_log
 from apps.audit import services as audit
-from apps.engine.errors import IntegrityBreach, StaleState
+from apps.engine.errors import IntegrityBreach, InvalidInput, StaleState
+from apps.engine.policies import POLICIES
 from apps.engine.regime import RegimeSummary
 from apps.engine.view import View, snapshot_bytes
 from apps.marketdata import selectors as market
+from apps.strategy.facts import POLICIES_KEY, disabled_of
 from apps.strategy.models import FoldControl
 from apps.strategy.models import View as ViewRow
 from apps.strategy.selectors import fold_lock
@@ -65,12 +69,13 @@ def _met(row: ViewRow, view: View) -> str:
 
 
 @transaction.atomic
-def fold_control_note(*, symbol: str, bar_open_ms: int, kind: str, value: int) -> bool:
+def fold_control_note(*, symbol: str, bar_open_ms: int, kind: str, value: int, policy: str = "") -> bool:
     """Keep a fact that the fold depends on from a bar on; False when it is known already."""
-    key = {"symbol": symbol, "interval": settings.INTERVAL, "bar_open_ms": bar_open_ms, "kind": kind}
+    key = {"symbol": symbol, "interval": settings.INTERVAL, "bar_open_ms": bar_open_ms, "kind": kind, "policy": policy}
     _, is_new = FoldControl.objects.get_or_create(**key, defaults={"value": value})
     if is_new:
         body = {"symbol": symbol, "interval": settings.INTERVAL, "barOpenMs": bar_open_ms, "value": value}
+        body |= {"policyId": policy} if policy else {}
         audit.audit_append(kind=f"strategy.fold_{kind}", actor="system", ts_ms=bar_open_ms, body=body)
     return is_new
 
@@ -87,6 +92,40 @@ def fold_gap_note(*, symbol: str, last_open_ms: int, bar_open_ms: int) -> None:
         raise StaleState(f"{symbol}: a bar that was missing has come")
     missing = (bar_open_ms - first_ms) // settings.INTERVAL_MS
     fold_control_note(symbol=symbol, bar_open_ms=bar_open_ms, kind=FoldControl.GAP, value=missing)
+
+
+@transaction.atomic
+def policies_set(*, changes: Mapping[str, bool], actor: str, reason: str, ts_ms: int) -> dict[str, bool]:
+    """Enable or disable arms; what changed. Every fold obeys from the next bar that closes, and notes that bar.
+
+    A disabled arm goes on learning, and cannot be chosen. Raises UnknownName or InvalidInput before anything is
+    written, StaleState when somebody else was faster.
+    """
+    if not changes:
+        raise InvalidInput("names no policy")
+    for name, is_active in changes.items():
+        POLICIES.get(name)
+        if not isinstance(is_active, bool):
+            raise InvalidInput("must be true or false", field=name)
+    if not reason.strip():
+        raise InvalidInput("must say why", field="reason")
+    current = audit_log.control_value(POLICIES_KEY)
+    disabled = disabled_of({POLICIES_KEY: current} if current else {})
+    changed = {name: is_active for name, is_active in changes.items() if is_active == (name in disabled)}
+    if not changed:
+        return {}
+    draft = audit.audit_draft(
+        kind="strategy.policies",
+        actor=actor,
+        ts_ms=ts_ms,
+        body={"reason": reason, "before": {name: name not in disabled for name in changed}, "after": changed},
+        controls={POLICIES_KEY: {**(current.value if current else {}), **changed}},
+    )
+    # The head of the log is locked by now: whoever else changes controls comes before this or after its COMMIT.
+    if audit_log.control_value(POLICIES_KEY) != current:
+        raise StaleState("somebody else changed the policies at the same time; read them and try again")
+    audit.audit_write(draft)
+    return changed
 
 
 def regime_values(summary: RegimeSummary, *, is_enabled: bool) -> dict[str, Any]:
