@@ -36,6 +36,7 @@ from apps.execution.pushing import push_down
 from apps.execution.requests import Answer, DecisionRequest, Prepared
 from apps.execution.settings_snapshot import settings_keep
 from apps.execution.taken import ledger_after, ledger_write
+from apps.strategy.selectors import Situation
 
 KIND = "execution.decision"
 ENGINE_VERSIONS = {"numba": version("numba"), "numpy": version("numpy")}
@@ -159,7 +160,8 @@ def _body(
     order_id: str | None,
     sequence: int,
 ) -> dict[str, Any]:
-    request = prepared.request
+    request, situation = prepared.request, prepared.view.situation if prepared.view else Situation()
+    versions = {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS}
     return {
         "symbol": request.symbol,
         "executionId": execution_id,
@@ -167,9 +169,9 @@ def _body(
         "reason": request.reason,
         "controlsSequence": sequence,
         "preparedTsMs": prepared.t0_ms,
-        "context": context_section(inputs, view),
+        "context": context_section(inputs, view, situation.embedding),
         **parts,
-        "versions": {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS},
+        "versions": {**versions, **({"embedding": situation.version} if situation.version else {})},
         "inputs": inputs_out(as_recorded(inputs, decision)),
         "nullReasons": null_reasons(inputs, decision),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +10,8 @@ from django.db import transaction
 
 from apps.audit import selectors as audit_log
 from apps.audit import services as audit
+from apps.engine.conformal import Coverage
+from apps.engine.embedding import EmbeddingModel, embedding_bytes
 from apps.engine.errors import IntegrityBreach, InvalidInput, StaleState
 from apps.engine.policies import POLICIES
 from apps.engine.regime import RegimeSummary
@@ -19,11 +21,20 @@ from apps.strategy.facts import POLICIES_KEY, disabled_of
 from apps.strategy.models import FoldControl
 from apps.strategy.models import View as ViewRow
 from apps.strategy.selectors import fold_lock
+from apps.strategy.situations import NOT_EMBEDDED, Situation, model_key, situation_values
 
 
 @transaction.atomic
-def view_write(*, view: View, regime: dict[str, Any], ts_ms: int, may_exist: bool = False) -> str:
-    """Keep the view of a bar and its snapshot; the hash of the snapshot.
+def view_write(
+    *,
+    view: View,
+    regime: dict[str, Any],
+    ts_ms: int,
+    situation: Situation = NOT_EMBEDDED,
+    coverage: Sequence[dict[str, Any]] = (),
+    may_exist: bool = False,
+) -> str:
+    """Keep the view of a bar and its snapshot; the hash of the snapshot. The coverage is kept with grid bars only.
 
     A view that exists already, as after a restart, must be the same: a different state on the same engine means that
     bars or control rows were changed, and raises IntegrityBreach.
@@ -40,6 +51,8 @@ def view_write(*, view: View, regime: dict[str, Any], ts_ms: int, may_exist: boo
         state_hash=view.state_hash,
         engine_hash=settings.ENGINE_HASH,
         regime=regime,
+        situation=situation_values(situation),
+        coverage=list(coverage) if view.is_grid else [],
         written_ts_ms=ts_ms,
     )
     return digest
@@ -126,6 +139,52 @@ def policies_set(*, changes: Mapping[str, bool], actor: str, reason: str, ts_ms:
         raise StaleState("somebody else changed the policies at the same time; read them and try again")
     audit.audit_write(draft)
     return changed
+
+
+@transaction.atomic
+def embedding_set(
+    *, symbol: str, model: EmbeddingModel, window_ms: tuple[int, int], actor: str, reason: str, ts_ms: int
+) -> bool:
+    """Put a fitted projection in force, on record and kept for good; False when it is in force already."""
+    key = model_key(symbol)
+    current = audit_log.control_value(key)
+    if current is not None and current.value == model.version:
+        return False
+    version = audit.snapshot_put(body=embedding_bytes(model))
+    audit.audit_append(
+        kind="strategy.embedding",
+        actor=actor,
+        ts_ms=ts_ms,
+        body={
+            "symbol": symbol,
+            "interval": settings.INTERVAL,
+            "fromMs": window_ms[0],
+            "toMs": window_ms[1],
+            "situations": int(model.situations.shape[0]),
+            "featureVersion": model.feature_version,
+            "version": version,
+            "replaces": current.value if current else None,
+            "reason": reason,
+        },
+        controls={key: version},
+    )
+    return True
+
+
+def coverage_values(policies: Sequence[str], reports: Sequence[Coverage]) -> list[dict[str, Any]]:
+    """The coverage of every arm's forecasts as plain JSON values; what is null says why."""
+    return [
+        {
+            "policy_id": policy,
+            "coverage": report.coverage.value,
+            "half_width": report.half_width.value,
+            "reason": report.coverage.reason or report.half_width.reason,
+            "alpha": report.alpha,
+            "judged": report.judged,
+            "alert": report.is_alert,
+        }
+        for policy, report in zip(policies, reports, strict=True)
+    ]
 
 
 def regime_values(summary: RegimeSummary, *, is_enabled: bool) -> dict[str, Any]:
