@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from apps.engine.errors import InvalidInput, Unavailable, UnknownName
 from apps.strategy import selectors, services
+from apps.strategy.situations import nearest
 from apps.web.actors import actor_of
 from apps.web.bodies import Field, read_body
 from apps.web.clock import market_ms
@@ -30,7 +31,8 @@ class RegimeStateView(APIView):
         regime = selectors.regime_current(symbol)
         if regime is None:
             raise Unavailable(f"{symbol} has no view yet: no bar has been folded")
-        return Response(_document(symbol, regime))
+        watched = {"situation": _situation(symbol), "coverage": selectors.coverage_current(symbol)}
+        return Response({**_document(symbol, regime), **watched})
 
 
 class PoliciesView(APIView):
@@ -54,6 +56,18 @@ class PoliciesView(APIView):
         except UnknownName as error:
             raise InvalidInput(str(error), field="policyId") from error
         return Response(selectors.policies_current())
+
+
+def _situation(symbol: str) -> dict[str, Any]:
+    situation = selectors.situation_current(symbol)
+    values, reason, novelty = situation.embedding
+    return {
+        "embedding": None if values is None else list(values),
+        "reason": reason or None,
+        "novelty": novelty,
+        "version": situation.version or None,
+        "nearest": [{"open_time": iso_ms(found.time_ms), "distance": found.distance} for found in nearest(situation)],
+    }
 
 
 def _document(symbol: str, regime: dict[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,13 @@ from apps.execution.autopilot import Autopilot
 from apps.execution.bars_autopilot import BarsAutopilot
 from apps.execution.desk_thread import desk_thread
 from apps.marketdata.market import MarketView, market_view
+from apps.strategy.cards import forecasts_context
 from apps.strategy.fitting import window_contexts
 from apps.strategy.fold import Fold
 from apps.strategy.models import View
 from apps.strategy.selectors import coverage_current, situation_current, view_of
+from apps.strategy.situations import ContextRing
+from tests.dashboard.contract import plain_breaches, query_budget
 from tests.execution.test_autopilot import BTC, arrive, opened
 from tests.support.bars import MINUTE_MS, START_MS, walk_bars
 from tests.support.desk import seed_desk, store
@@ -161,3 +164,46 @@ def test_a_process_that_only_answers_reads_the_situation_from_the_row(
     pilot.step()
     assert situation_current(BTC) == pilot.folds[BTC].situation
     assert coverage_current(BTC) == [] or len(coverage_current(BTC)) == len(pilot.folds[BTC].coverage_values())
+
+
+def test_api_card_and_metrics_tell_the_same(bars_desk: Any, local_only: Client) -> None:
+    store(BTC, bars_desk.WALK)
+    fit("--to", str(FIT_END))
+    BarsAutopilot().step()
+    told = local_only.get(f"/api/regime/state?symbol={BTC}").json()
+    situation = situation_current(BTC)
+    assert told["situation"]["embedding"] == list(situation.embedding.values or ())
+    assert told["situation"]["version"] == situation.version and told["situation"]["reason"] is None
+    distances = [found["distance"] for found in told["situation"]["nearest"]]
+    assert len(distances) == 5 and distances == sorted(distances)
+    assert [arm["policyId"] for arm in told["coverage"]] == [arm["policy_id"] for arm in coverage_current(BTC)]
+    assert all(arm["coverage"] is None and "of 500 forecasts judged" in arm["reason"] for arm in told["coverage"])
+    newest = View.objects.filter(symbol=BTC, is_grid=True).order_by("-bar_open_ms").first()
+    assert newest is not None
+    newest.coverage[0] |= {"coverage": 0.862, "reason": "", "alert": True}
+    newest.save()
+    scraped = local_only.get("/metrics").content.decode()
+    name = newest.coverage[0]["policy_id"]
+    assert f'router_forecast_coverage{{policy="{name}",symbol="BTCUSDT"}} 0.862' in scraped
+    assert 'router_forecast_coverage_alerts{symbol="BTCUSDT"} 1.0' in scraped
+    assert f'market_situation_novelty{{symbol="BTCUSDT"}} {situation.embedding.novelty}' in scraped
+    with query_budget(2):
+        context = forecasts_context()
+    assert plain_breaches(context) == [] and context["alerts"] == 1
+    assert context["rows"][0] == {"name": name, "cells": [{"coverage": 0.862, "why": "", "tone": "warn"}]}
+
+
+@pytest.fixture
+def local_only() -> Client:
+    return Client(headers={"host": "localhost"})
+
+
+def test_a_gap_empties_the_ring() -> None:
+    ring = ContextRing()
+    for index in (*range(10, 34), *range(36, 60)):
+        ring.push(index, np.full(11, float(index)))
+    rows = np.array(ring._rows)
+    assert rows.shape == (24, 11) and rows[0, 0] == 36.0
+    ring.push(60, np.full(11, 60.0))
+    ring.push(61, np.full(11, 61.0))
+    assert [float(row[0]) for row in ring._rows] == [float(index) for index in range(37, 62)]
