@@ -8,7 +8,7 @@ monitors can be rebuilt from bars; bar by bar or from a whole history, they hold
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from apps.engine.conformal import Coverage, conformal_batch_nb, conformal_state,
 from apps.engine.decision import ARM_LOC, ARM_SIGNAL, GATE_FAULTY, GATE_GAP, GATE_WARM_UP
 from apps.engine.observe import REWARD_CLIP
 from apps.engine.observe_state import ROW_INDEX, ROW_MISSING, S_SIGMA, ViewRows
-from apps.engine.values import Array1d, Array2d, IntArray1d
+from apps.engine.values import Array1d, Array2d, IntArray1d, IntArray2d
 from apps.engine.view import View
 
 NOT_LEARNED_FROM = GATE_WARM_UP | GATE_GAP | GATE_FAULTY
@@ -74,10 +74,10 @@ class RewardCoverage:
         """How each arm's forecasts have done."""
         return [coverage(f, i) for f, i in self.states]
 
-    def _judge(self, means: Array2d, rewards: Array2d, gates: Any) -> None:
-        learns = gates & NOT_LEARNED_FROM == 0
+    def _judge(self, means: Array2d, rewards: Array2d, gates: IntArray2d) -> None:
+        learns = np.equal(gates & NOT_LEARNED_FROM, 0)
         # The router refuses the whole observation when one reward is not a number.
-        learns &= np.isfinite(np.where(learns, rewards, 0.0)).all(axis=1)[:, None]
+        learns &= np.all(np.isfinite(np.where(learns, rewards, 0.0)), axis=1, keepdims=True)
         for k, (f, i) in enumerate(self.states):
             rows = learns[:, k]
             forecasts, outcomes = np.ascontiguousarray(means[rows, k]), np.ascontiguousarray(rewards[rows, k])

@@ -162,8 +162,9 @@ class Observer:
         signals, inactive = np.zeros((1, len(self.runs))), np.zeros(len(self.runs), np.int64)
         for row in range(bars.n):
             one = slice(row, row + 1)
-            bar = (column[one] for column in columns)
-            self._fold(bars.slice(row, row + 1), tuple(bar), signals, inactive, is_bocpd, NO_ROWS)
+            open_, high, low, close, volume = columns
+            bar = open_[one], high[one], low[one], close[one], volume[one]
+            self._fold(bars.slice(row, row + 1), bar, signals, inactive, is_bocpd, NO_ROWS)
             found[row] = self.core.context
         return found
 

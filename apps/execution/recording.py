@@ -11,6 +11,7 @@ from django.conf import settings
 
 from apps.audit import services as audit
 from apps.engine.decision import SOURCE_ROUTER, Decision, DecisionInputs
+from apps.engine.embedding import UNFITTED
 from apps.engine.order_values import FeeAsset
 from apps.engine.portfolio import PositionRecord, position_after
 from apps.engine.reasons import Reason, Status
@@ -36,7 +37,6 @@ from apps.execution.pushing import push_down
 from apps.execution.requests import Answer, DecisionRequest, Prepared
 from apps.execution.settings_snapshot import settings_keep
 from apps.execution.taken import ledger_after, ledger_write
-from apps.strategy.selectors import Situation
 
 KIND = "execution.decision"
 ENGINE_VERSIONS = {"numba": version("numba"), "numpy": version("numpy")}
@@ -160,7 +160,7 @@ def _body(
     order_id: str | None,
     sequence: int,
 ) -> dict[str, Any]:
-    request, situation = prepared.request, prepared.view.situation if prepared.view else Situation()
+    request, situation = prepared.request, prepared.view.situation if prepared.view else None
     versions = {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS}
     return {
         "symbol": request.symbol,
@@ -169,9 +169,9 @@ def _body(
         "reason": request.reason,
         "controlsSequence": sequence,
         "preparedTsMs": prepared.t0_ms,
-        "context": context_section(inputs, view, situation.embedding),
+        "context": context_section(inputs, view, situation.embedding if situation else UNFITTED),
         **parts,
-        "versions": {**versions, **({"embedding": situation.version} if situation.version else {})},
+        "versions": {**versions, **({"embedding": situation.version} if situation and situation.version else {})},
         "inputs": inputs_out(as_recorded(inputs, decision)),
         "nullReasons": null_reasons(inputs, decision),
     }
