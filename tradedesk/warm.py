@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from apps.engine.conformal import conformal_batch_nb, conformal_state
 from apps.engine.decide import decide, no_view
 from apps.engine.decision import FILL_BARS, ArrivalRecord, DecisionInputs, Draw, TermsRecord, workspace
 from apps.engine.desk import DeskRecord, LimitRecord
 from apps.engine.ledger import book_state, desk_of_nb, settle_nb
 from apps.engine.observer import Observer, ObserveSettings
+from apps.engine.projection import distances_nb, project_nb
 from apps.engine.quality import suspicions
 from apps.engine.rng import philox_uniform_nb
 from apps.engine.router import RouterParams
@@ -59,11 +61,15 @@ def warm_kernels(observer: Observer, inactive: IntArray1d) -> None:
 
 
 def warm_observing(observer: Observer, inactive: IntArray1d) -> None:
-    """Fold bars in a batch and one at a time."""
+    """Fold bars in a batch and one at a time, judge a forecast, and embed a context."""
     bars = flat_bars(N_BARS, observer.settings.interval_ms)
     observer.observe_many(bars.slice(0, N_BARS - 1), inactive=inactive, is_bocpd=True)
     observer.observe(bars.slice(N_BARS - 1, N_BARS), inactive=inactive, is_bocpd=True)
     observer.regime()
+    f, i = conformal_state()
+    conformal_batch_nb(f, i, np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1, np.int64))
+    project_nb(np.zeros((1, 2)), np.zeros(2), np.zeros(2), np.zeros(1))
+    distances_nb(np.zeros((1, 1)), np.zeros(1), np.zeros(1))
 
 
 def warm_judging() -> None:

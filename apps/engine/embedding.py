@@ -52,6 +52,9 @@ class Embedding(NamedTuple):
     novelty: float | None = None
 
 
+UNFITTED = Embedding(None, NOT_FITTED)
+
+
 class Neighbor(NamedTuple):
     """A past situation and how far away it is."""
 

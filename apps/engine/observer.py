@@ -151,6 +151,23 @@ class Observer:
             policies=tuple(run.policy.policy_id for run in self.runs),
         )
 
+    def context(self) -> Array1d:
+        """The context after the last folded bar; what is missing of it is NaN."""
+        return self.core.context.copy()
+
+    def contexts(self, bars: Bars, *, is_bocpd: bool) -> Array2d:
+        """Fold bars for their contexts alone, one per row: the policies are not asked, so nothing else can be read."""
+        self._require_later(bars)
+        columns, found = float_columns(bars), np.empty((bars.n, N_CONTEXT))
+        signals, inactive = np.zeros((1, len(self.runs))), np.zeros(len(self.runs), np.int64)
+        for row in range(bars.n):
+            one = slice(row, row + 1)
+            open_, high, low, close, volume = columns
+            bar = open_[one], high[one], low[one], close[one], volume[one]
+            self._fold(bars.slice(row, row + 1), bar, signals, inactive, is_bocpd, NO_ROWS)
+            found[row] = self.core.context
+        return found
+
     def regime(self) -> RegimeSummary:
         """The regime after the last grid bar."""
         return regime_summary(self.core.regime_f, self.core.regime_i)

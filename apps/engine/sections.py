@@ -18,6 +18,7 @@ from apps.engine.decision import (
     Decision,
     DecisionInputs,
 )
+from apps.engine.embedding import UNFITTED, Embedding
 from apps.engine.gate import GATE_GUARDS
 from apps.engine.order_record import ledger_out, step_out
 from apps.engine.order_types import effective_time_in_force
@@ -28,6 +29,7 @@ from apps.engine.values import Filters
 from apps.engine.view import View
 
 ARM_NAMES = (*(policy.policy_id for policy in arms()), "cash")
+NO_VIEW = "the decision rests on no view"
 SOURCES = ("router", "person", "flatten")
 # Sections of a decision record that replay recomputes and compares.
 OUTPUT_SECTIONS = ("policy", "sizing", "guards", "order", "fills", "position", "rehearsal", "outcome")
@@ -54,8 +56,10 @@ def sections(inputs: DecisionInputs, view: View | None, decision: Decision) -> d
     return found
 
 
-def context_section(inputs: DecisionInputs, view: View | None) -> dict[str, Any]:
-    """What the decision saw, for people: taken from the inputs, so replay has nothing to compare in it."""
+def context_section(
+    inputs: DecisionInputs, view: View | None, embedding: Embedding = UNFITTED
+) -> dict[str, Any]:  # fmt: skip
+    """What the decision saw, for people: nothing in it decides, so replay has nothing to compare in it."""
     tick = inputs.filters.tick_e8
     quote = None
     if len(inputs.seen_bids) and len(inputs.seen_asks):
@@ -64,8 +68,7 @@ def context_section(inputs: DecisionInputs, view: View | None) -> dict[str, Any]
     context: dict[str, Any] = {
         "quote": quote,
         "data_age_ms": inputs.desk.data_age_ms,
-        "embedding": None,
-        "null_reasons": {"embedding": "its projection has not been fitted"},
+        **_embedding(embedding if view is not None else Embedding(None, NO_VIEW)),
     }
     if view is not None:
         context["bar"] = {"open_ms": view.record.bar_open_ms, "index": view.record.bar_index, "is_grid": view.is_grid}
@@ -78,6 +81,12 @@ def context_section(inputs: DecisionInputs, view: View | None) -> dict[str, Any]
         context["sigma_bar"] = float_text(view.record.sigma_bar)
     found: dict[str, Any] = _camel(context)
     return found
+
+
+def _embedding(found: Embedding) -> dict[str, Any]:
+    if found.values is None or found.novelty is None:
+        return {"embedding": None, "null_reasons": {"embedding": found.reason}}
+    return {"embedding": [float_text(value) for value in found.values], "novelty": float_text(found.novelty)}
 
 
 def null_reasons(inputs: DecisionInputs, decision: Decision) -> dict[str, str]:

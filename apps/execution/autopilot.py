@@ -150,8 +150,15 @@ class Autopilot:
     def _keep(self, symbol: str, view: View, *, may_exist: bool = False) -> View:
         fold = self.folds[symbol]
         regime = regime_values(fold.observer.regime(), is_enabled=fold.is_bocpd)
-        digest = view_write(view=view, regime=regime, ts_ms=view.close_ms, may_exist=may_exist)
-        self.latest[symbol] = ViewRef(view, digest, regime)
+        digest = view_write(
+            view=view,
+            regime=regime,
+            ts_ms=view.close_ms,
+            situation=fold.situation,
+            coverage=fold.coverage_values() if view.is_grid else (),
+            may_exist=may_exist,
+        )
+        self.latest[symbol] = ViewRef(view, digest, regime, fold.situation)
         return view
 
     def _decide_due(self) -> None:

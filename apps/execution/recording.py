@@ -11,6 +11,7 @@ from django.conf import settings
 
 from apps.audit import services as audit
 from apps.engine.decision import SOURCE_ROUTER, Decision, DecisionInputs
+from apps.engine.embedding import UNFITTED
 from apps.engine.order_values import FeeAsset
 from apps.engine.portfolio import PositionRecord, position_after
 from apps.engine.reasons import Reason, Status
@@ -159,7 +160,8 @@ def _body(
     order_id: str | None,
     sequence: int,
 ) -> dict[str, Any]:
-    request = prepared.request
+    request, situation = prepared.request, prepared.view.situation if prepared.view else None
+    versions = {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS}
     return {
         "symbol": request.symbol,
         "executionId": execution_id,
@@ -167,9 +169,9 @@ def _body(
         "reason": request.reason,
         "controlsSequence": sequence,
         "preparedTsMs": prepared.t0_ms,
-        "context": context_section(inputs, view),
+        "context": context_section(inputs, view, situation.embedding if situation else UNFITTED),
         **parts,
-        "versions": {"code": settings.VERSION, "engine": settings.ENGINE_HASH, **ENGINE_VERSIONS},
+        "versions": {**versions, **({"embedding": situation.version} if situation and situation.version else {})},
         "inputs": inputs_out(as_recorded(inputs, decision)),
         "nullReasons": null_reasons(inputs, decision),
     }

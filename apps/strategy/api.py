@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.engine.errors import Unavailable, UnknownName
-from apps.strategy import selectors
+from apps.engine.errors import InvalidInput, Unavailable, UnknownName
+from apps.strategy import selectors, services
+from apps.strategy.situations import nearest
+from apps.web.actors import actor_of
+from apps.web.bodies import Field, read_body
+from apps.web.clock import market_ms
 from apps.web.queries import Param, read_query
 from apps.web.values import iso_ms
 
@@ -25,7 +31,43 @@ class RegimeStateView(APIView):
         regime = selectors.regime_current(symbol)
         if regime is None:
             raise Unavailable(f"{symbol} has no view yet: no bar has been folded")
-        return Response(_document(symbol, regime))
+        watched = {"situation": _situation(symbol), "coverage": selectors.coverage_current(symbol)}
+        return Response({**_document(symbol, regime), **watched})
+
+
+class PoliciesView(APIView):
+    """The router's arms; POST enables or disables one, from the next bar that closes."""
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        read_query(request)
+        return Response(selectors.policies_current())
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
+    def post(self, request: Request) -> Response:
+        body = read_body(request, Field("policy_id", "text"), Field("active", "bool"), Field("reason", "text"))
+        try:
+            services.policies_set(
+                changes={body["policy_id"]: body["active"]},
+                actor=actor_of(request),
+                reason=body["reason"],
+                ts_ms=market_ms(),
+            )
+        except UnknownName as error:
+            raise InvalidInput(str(error), field="policyId") from error
+        return Response(selectors.policies_current())
+
+
+def _situation(symbol: str) -> dict[str, Any]:
+    situation = selectors.situation_current(symbol)
+    values, reason, novelty = situation.embedding
+    return {
+        "embedding": None if values is None else list(values),
+        "reason": reason or None,
+        "novelty": novelty,
+        "version": situation.version or None,
+        "nearest": [{"open_time": iso_ms(found.time_ms), "distance": found.distance} for found in nearest(situation)],
+    }
 
 
 def _document(symbol: str, regime: dict[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ ROLE_TABLE: dict[str, dict[str, Access]] = {
     "router-snapshot": READ,
     "router-choose": DRY_RUN,
     "regime-state": READ,
+    "strategy-policies": {"GET": Access.LOOPBACK_VIEWER, "POST": Access.OPERATOR},
     "pbt-lineage": READ,
     "promotion-status": READ,
     "portfolio-weights": READ,

@@ -21,6 +21,7 @@ WRITES = [
     ("POST", "/api/guards/trading-state"),
     ("POST", "/api/guards/limits"),
     ("POST", "/api/flags"),
+    ("POST", "/api/strategy/policies"),
 ]
 
 # What is sent, the status, the field that the answer names.

@@ -24,6 +24,8 @@ CONTRACT = [
     ("GET", "/api/router/snapshot", "router-snapshot"),
     ("POST", "/api/router/choose", "router-choose"),
     ("GET", "/api/regime/state", "regime-state"),
+    ("GET", "/api/strategy/policies", "strategy-policies"),
+    ("POST", "/api/strategy/policies", "strategy-policies"),
     ("GET", "/api/pbt/lineage", "pbt-lineage"),
     ("GET", "/api/promotion/status", "promotion-status"),
     ("GET", "/api/portfolio/weights", "portfolio-weights"),
@@ -163,5 +165,7 @@ def test_loopback_alone_changes_no_control(desk_db: object, method: str, path: s
 
 
 def test_controls_never_trust_loopback() -> None:
-    for name in ("flags", "guards-limits", "guards-trading-state", "canary-state", "trading-account-reset"):
+    for name in (
+        "flags", "strategy-policies", "guards-limits", "guards-trading-state", "canary-state", "trading-account-reset",
+    ):  # fmt: skip
         assert ROLE_TABLE[name]["POST"] in {Access.OPERATOR, Access.OWNER}

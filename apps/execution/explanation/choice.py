@@ -62,6 +62,8 @@ def context_section(document: dict[str, Any]) -> Section:
         ]
     if "sigmaBar" in context:
         pairs.append(("Volatility", f"{formats.percent(_annual_sigma(document), 1)} a year"))
+    if context.get("novelty") is not None:
+        pairs.append(("Distance from the fitted past", f"{formats.number(context['novelty'], 2)} (1 holds 99 % of it)"))
     return Section("What the desk saw", pairs=pairs, table=_features(context.get("features")))
 
 

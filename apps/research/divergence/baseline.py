@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ from apps.engine.run import RunSettings
 from apps.engine.values import Array2d, IntArray1d, IntArray2d
 from apps.research.divergence.outcome import Outcome, decide_into, outcome_of
 from apps.research.divergence.request import Series, Span
-from apps.strategy.fold import inactive_arms
+from apps.strategy.facts import inactive_arms, stretches
 
 FILLS = "base"
 Progress = Callable[[int], None]
@@ -71,20 +70,18 @@ class Market(NamedTuple):
 
 def seen_bars(series: Series, first_ms: int, end_ms: int) -> dict[int, SeenBar]:
     """The views of the grid bars of the span by bar index, folded from the fold's first bar under its control rows."""
-    bars, fold = series.bars, series.fold
+    bars = series.bars
     observer = Observer(series.rules.observe)
     opens = bars.open_time_ms
-    edges = {0, bars.n, *np.searchsorted(opens, [first_ms, end_ms, *(at for at, _ in fold.toggles)]).tolist()}
     found: dict[int, SeenBar] = {}
-    for start, stop in pairwise(sorted(edges)):
+    for start, stop, facts in stretches(series.facts, opens, cuts=np.searchsorted(opens, [first_ms, end_ms]).tolist()):
         opened = int(opens[start])
         if opened >= end_ms:
             break
-        is_on = ([True] + [on for at, on in fold.toggles if at <= opened])[-1]
         room = (stop - start) // settings.HORIZON_BARS + 2
         seen = view_rows(room, len(observer.runs)) if opened >= first_ms else NO_ROWS
         n = observer.observe_many(
-            bars.slice(start, stop), inactive=inactive_arms(), is_bocpd=is_on, seen=seen
+            bars.slice(start, stop), inactive=inactive_arms(facts.disabled), is_bocpd=facts.is_bocpd, seen=seen
         )  # fmt: skip
         found |= {int(seen.ints[row, ROW_INDEX]): _seen(seen, row) for row in range(n)}
     return found

@@ -54,12 +54,10 @@ def data_facts(span: Span) -> DataFacts:
 
 def _events(series: Series, end_ms: int) -> list[DataEvent]:
     opens = series.bars.open_time_ms
-    if series.fold.start_ms is None:
-        return []
     late = np.setdiff1d(opens, series.folded.open_time_ms).tolist()
     # A bar that neither side has is no difference; one that came after it was given up is one.
     found = [DataEvent(at, "late", f"the bar of {iso_ms(at)} came too late for the live desk: a gap") for at in late]
-    doubted = market.quarantine_between(series.symbol, settings.INTERVAL, series.fold.start_ms, end_ms)
+    doubted = market.quarantine_between(series.symbol, settings.INTERVAL, series.start_ms, end_ms)
     found += [
         DataEvent(one.open_time_ms, "quarantined", _doubt(one.open_time_ms, one.reason, one.status)) for one in doubted
     ]

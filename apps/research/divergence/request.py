@@ -12,16 +12,17 @@ from apps.execution.spans import Epoch, epoch_current
 from apps.marketdata import selectors as market
 from apps.research.history import Window
 from apps.research.request import BacktestRequest, Ruleset, request_default, ruleset
-from apps.strategy.fold_rows import FoldRows, fold_rows
+from apps.strategy.selectors import fact_rows, fold_start_ms
 
 
 class Series(NamedTuple):
     """One symbol: its bars from the fold's first on, the control rows, and what a backtest would run under."""
 
     symbol: str
+    start_ms: int
     bars: Bars
     folded: Bars
-    fold: FoldRows
+    facts: tuple[tuple[int, str, str, int], ...]
     request: BacktestRequest
     rules: Ruleset
 
@@ -82,13 +83,14 @@ def symbol_check(symbol: str) -> None:
 
 
 def _series(symbol: str) -> Series:
-    fold = fold_rows(symbol)
-    if fold.start_ms is None:
+    start_ms = fold_start_ms(symbol)
+    if start_ms is None:
         raise DataError(f"no bar of {symbol} was folded yet: nothing was decided")
     bars, folded = (
-        market.bars_load(symbol, settings.INTERVAL, start_ms=fold.start_ms, folded_only=only) for only in (False, True)
+        market.bars_load(symbol, settings.INTERVAL, start_ms=start_ms, folded_only=only) for only in (False, True)
     )
     if bars.n == 0:
         raise DataError(f"the bars of {symbol} that were folded are gone")
     request = request_default(symbol, settings.INTERVAL)
-    return Series(symbol, bars, folded, fold, request, ruleset(request, market.filters_current(symbol)))
+    rules = ruleset(request, market.filters_current(symbol))
+    return Series(symbol, start_ms, bars, folded, tuple(fact_rows(symbol)), request, rules)
