@@ -19,7 +19,7 @@ ID_HEX_DIGITS = 22
 
 FloatText = NewType("FloatText", str)
 
-_FLOAT_TEXT = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}", re.ASCII)
+_FLOAT_TEXT = re.compile(r"-?0x[01](\.[0-9a-f]{1,13})?p[+-][0-9]{1,4}", re.ASCII)
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
@@ -60,7 +60,9 @@ def digest_id(prefix: str, digest_hex: str) -> str:
 
 def float_text(value: float) -> FloatText:
     """The exact text of a float; `float_from` gives back the same bits. NaN and infinities become their names."""
-    return FloatText(float(value).hex())
+    # Zeros that end the fraction say nothing, and a record holds a hundred floats.
+    head, p, exponent = float(value).hex().partition("p")
+    return FloatText(head.rstrip("0").rstrip(".") + p + exponent if p else head)
 
 
 def float_from(text: str) -> float:

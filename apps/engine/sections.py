@@ -12,7 +12,6 @@ from apps.engine.decision import (
     ARM_B,
     ARM_H,
     ARM_LOC,
-    ARM_N,
     ARM_SIGNAL,
     SOURCE_ROUTER,
     Decision,
@@ -143,7 +142,7 @@ def _arm(view: View, decision: Decision, k: int) -> dict[str, Any]:
     probability = float_text(decision.probabilities[k])
     if k == len(view.policies):
         zero = float_text(0.0)
-        return {"policy_id": "cash", "mean": zero, "sd": zero, "pulls": zero, "prob_best": probability, "gate": 0}
+        return {"policy_id": "cash", "mean": zero, "sd": zero, "prob_best": probability, "gate": 0}
     arms = view.arms
     deviation = math.sqrt(arms[ARM_B, k] / arms[ARM_A, k] * arms[ARM_H, k]) if arms[ARM_A, k] > 0 else 0.0
     return {
@@ -151,7 +150,6 @@ def _arm(view: View, decision: Decision, k: int) -> dict[str, Any]:
         "signal": float_text(float(arms[ARM_SIGNAL, k])),
         "mean": float_text(float(arms[ARM_LOC, k])),
         "sd": float_text(deviation),
-        "pulls": float_text(float(arms[ARM_N, k])),
         "prob_best": probability,
         "gate": int(view.gates[k]),
     }

@@ -7,9 +7,10 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from apps.engine.decide import decide
-from apps.engine.decision import SOURCE_ROUTER
+from apps.engine.decision import ARM_N, SOURCE_ROUTER
 from apps.engine.errors import Unavailable
 from apps.engine.record import sections
+from apps.engine.view import View
 from apps.execution.account import account_state
 from apps.execution.answers import numbers
 from apps.execution.assembling import decision_inputs
@@ -50,9 +51,17 @@ def router_snapshot(symbol: str) -> dict[str, Any]:
     return {
         "symbol": symbol,
         "choice": policy["choice"],
-        "posterior": [{**arm, "enabled": arm["gate"] == 0} for arm in map(numbers, parts["policy"]["posterior"])],
+        "posterior": [
+            {**numbers(arm), "pulls": pulls, "enabled": arm["gate"] == 0}
+            for arm, pulls in zip(parts["policy"]["posterior"], _pulls(prepared.view.view), strict=True)
+        ],
         "regime": prepared.view.regime["label"],
         "outcome": parts["outcome"],
         "barOpenTime": iso_ms(prepared.view.view.record.bar_open_ms),
         "ts": iso_ms(facts.ts_ms),
     }
+
+
+def _pulls(view: View) -> list[float]:
+    """Discounted rewards that each arm has learned from; records leave them to their snapshot. Cash learns none."""
+    return [*(float(count) for count in view.arms[ARM_N]), 0.0]

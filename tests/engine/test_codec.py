@@ -117,6 +117,13 @@ def test_a_float_survives_as_text(value: float) -> None:
     assert is_float_text(float_text(value)) == math.isfinite(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0x0p+0"), (-0.0, "-0x0p+0"), (1.5, "0x1.8p+0"), (4.0, "0x1p+2"), (-0.75, "-0x1.8p-1")]
+)
+def test_a_float_is_written_without_zeros_that_say_nothing(value: float, text: str) -> None:
+    assert float_text(value) == text
+
+
 @pytest.mark.parametrize("text", ["", "0x", "0xff", "1.5", "0x1.8p1", "0x1.8p+1 ", "0x2.0p+0", "BTCUSDT", "nan", "inf"])
 def test_other_texts_are_not_floats(text: str) -> None:
     assert not is_float_text(text)

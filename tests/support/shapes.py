@@ -245,6 +245,24 @@ REGIME = {
     "alarms": whole,
     "horizonBars": whole,
     "asOf": time,
+    "situation": {
+        "embedding": Maybe([number]),
+        "reason": Maybe(text),
+        "novelty": Maybe(number),
+        "version": Maybe(text),
+        "nearest": [{"openTime": time, "distance": number}],
+    },
+    "coverage": [
+        {
+            "policyId": text,
+            "coverage": Maybe(number),
+            "halfWidth": Maybe(number),
+            "reason": Maybe(text),
+            "alpha": number,
+            "judged": whole,
+            "alert": flag,
+        }
+    ],
 }
 REFUSAL = {
     "type": text,
