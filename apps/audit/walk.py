@@ -29,6 +29,9 @@ class Breach(NamedTuple):
     where: str
     detail: str
 
+    def __str__(self) -> str:
+        return f"{self.sequence}, {self.where}: {self.detail}"
+
 
 class Broken(Exception):
     """Carries a Breach out of the walk."""

@@ -178,7 +178,7 @@ def coverage_values(policies: Sequence[str], reports: Sequence[Coverage]) -> lis
             "policy_id": policy,
             "coverage": report.coverage.value,
             "half_width": report.half_width.value,
-            "reason": report.coverage.reason or report.half_width.reason,
+            "reason": report.coverage.reason or report.half_width.reason or None,
             "alpha": report.alpha,
             "judged": report.judged,
             "alert": report.is_alert,

@@ -134,3 +134,18 @@ def test_a_book_that_does_not_balance_starts_halted(
     reason = start_check(ts_ms=CLOSED_MS)
     assert reason is not None and word in reason
     assert trading_state_current().is_halted and buy(local).json()["reason"] == "trading_halted"
+
+
+def test_a_log_that_was_changed_starts_halted_and_names_the_record(
+    market: LiveMarket, local: Client, desk_db: Path
+) -> None:
+    assert buy(local, "0.1").status_code == 201
+    broken = decisions()[0].sequence
+    with sqlite3.connect(desk_db, isolation_level=None) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("UPDATE audit_auditrecord SET ts_ms = ts_ms + 1 WHERE sequence = ?", [broken])
+    connection.close()
+    reason = start_check(ts_ms=CLOSED_MS)
+    assert reason is not None and reason.startswith(f"the audit log is broken at record {broken}, "), reason
+    assert "(" not in reason.split(":")[0] and trading_state_current().is_halted
