@@ -24,7 +24,7 @@ from apps.strategy.selectors import fact_rows, fold_lock, fold_start_ms, view_ne
 from apps.strategy.services import coverage_values, fold_control_note, fold_gap_note, view_meet
 from apps.strategy.situations import RING_BARS, ContextRing, Situation, version_of_controls
 
-__all__ = ["Fold", "inactive_arms", "observe_settings", "router_params"]
+__all__ = ["Fold", "observe_settings", "router_params"]
 
 MODES = {"thompson": 0, "ucb": 1, "greedy": 2}
 

@@ -19,14 +19,14 @@ from apps.engine.policies import arms
 from apps.execution.autopilot import Autopilot
 from apps.marketdata.market import MarketView
 from apps.strategy import services
-from apps.strategy.facts import FoldFacts, inactive_arms, stretches
+from apps.strategy.facts import FoldFacts, stretches
 from apps.strategy.fold import Fold
 from apps.strategy.models import FoldControl, View
 from apps.strategy.selectors import policies_current, view_of
 from apps.strategy.services import policies_set
 from apps.web.roles import Role
 from tests.execution.test_autopilot import BTC, arrive, opened, require_rebuilt_is_stored
-from tests.parity import test_live_is_batch as parity
+from tests.parity import shells as parity
 from tests.support.bars import walk_bars
 from tests.support.desk import seed_desk
 from tests.support.live_desk import SYMBOLS, LiveMarket, client_of, plan, post
@@ -109,16 +109,16 @@ def test_decisions_take_no_disabled_arm_and_say_so(market: LiveMarket, local: Cl
 
 
 @pytest.mark.usefixtures("compiled", "desk_db")
-def test_live_equals_batch_without_an_arm(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_equals_batch_without_an_arm(settings: Any) -> None:
     settings.FILLS, settings.HORIZON_BARS, settings.SYMBOLS = "bars", 5, (BTC,)
     seed_desk((BTC,))
     blocks = [walk_bars(700, seed=1, sigma=0.004)]
     disabled = {ONE, OTHER}
     set_arms(**dict.fromkeys(disabled, False))
-    records = parity.live_run((BTC,), blocks)
-    monkeypatch.setattr(parity, "inactive_arms", lambda: inactive_arms(disabled))
-    parity.compare((BTC,), records, parity.batch_run((BTC,), blocks))
-    chosen = {choice["policyId"] for body in records if (choice := body["policy"]["choice"])}
+    parity.live_run((BTC,), blocks)
+    parity.compare((BTC,), parity.batch_run((BTC,), blocks, disabled))
+    choices = [record.content["policy"]["choice"] for record in parity.decision_records()]
+    chosen = {choice["policyId"] for choice in choices if choice}
     assert len(chosen) > 2 and not chosen & disabled
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -31,7 +31,8 @@ from apps.execution.reconciler import book_differences
 from apps.marketdata.klines_file import read_klines
 from apps.marketdata.market import market_view
 from apps.risk.selectors import limits_current
-from apps.strategy.fold import Fold, inactive_arms, observe_settings
+from apps.strategy.facts import inactive_arms
+from apps.strategy.fold import Fold, observe_settings
 from apps.strategy.models import View
 from tests.support.bars import FILTERS, MINUTE_MS
 from tests.support.desk import store
@@ -96,13 +97,13 @@ def run_settings(symbols: tuple[str, ...]) -> RunSettings:
     )
 
 
-def batch_run(symbols: tuple[str, ...], blocks: list[Bars]) -> RunResult:
+def batch_run(symbols: tuple[str, ...], blocks: list[Bars], disabled: Collection[str] = ()) -> RunResult:
     return run(
         [Observer(observe_settings(symbol)) for symbol in symbols],
         blocks,
         [FILTERS] * len(symbols),
         run_settings(symbols),
-        inactive=inactive_arms(),
+        inactive=inactive_arms(disabled),
         is_bocpd=True,
     )
 
