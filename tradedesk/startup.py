@@ -16,7 +16,8 @@ from apps.engine.observer import Observer
 from apps.execution import services as execution
 from apps.execution.recovery import start_check
 from apps.risk.seeding import seed_controls
-from apps.strategy.fold import inactive_arms, observe_settings
+from apps.strategy.facts import inactive_arms
+from apps.strategy.fold import observe_settings
 from apps.web.clock import wall_ms
 from tradedesk.warm import compile_kernels, warm_kernels
 
