@@ -13,13 +13,13 @@ from django.db import transaction
 
 from apps.engine.codec import canonical_bytes, digest_id, float_text, sha256_hex
 from apps.engine.errors import IntegrityBreach
-from apps.research import figures, outcome
+from apps.research.backtests import figures, outcome
+from apps.research.backtests.history import History
+from apps.research.backtests.request import FILL_SETTINGS, BacktestRequest, Ruleset, parameters, request_check, ruleset
+from apps.research.backtests.simulation import Progress, Simulated, simulate
 from apps.research.columns import columns_hash, columns_pack
-from apps.research.history import History
 from apps.research.models import BacktestRun
-from apps.research.request import FILL_SETTINGS, BacktestRequest, Ruleset, parameters, request_check, ruleset
 from apps.research.selectors import Backtest, backtest_of
-from apps.research.simulation import Progress, Simulated, simulate
 
 ID_PREFIX = "bt_"
 
@@ -179,6 +179,7 @@ def exact(value: Any) -> Any:
 def code_version() -> str:
     """Version of the desk, hash of the engine, and hash of the sources here that shape a result."""
     digest = hashlib.sha256()
-    for name in ("columns", "figures", "history", "outcome", "request", "services", "simulation"):
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    here = Path(__file__).parent
+    for path in (here / "columns.py", here / "services.py", *sorted((here / "backtests").glob("*.py"))):
+        digest.update(path.read_bytes())
     return f"{settings.VERSION}+{settings.ENGINE_HASH}.{digest.hexdigest()[:8]}"

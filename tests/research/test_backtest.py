@@ -17,11 +17,12 @@ from apps.engine.policies import arms
 from apps.engine.run import run
 from apps.engine.values import Bars
 from apps.marketdata import services as market
-from apps.research import services, simulation
-from apps.research.history import History, Window, history_file, history_stored
+from apps.research import services
+from apps.research.backtests import simulation
+from apps.research.backtests.history import History, Window, history_file, history_stored
+from apps.research.backtests.outcome import NO_STEP
+from apps.research.backtests.request import BacktestRequest, request_check, request_default, ruleset
 from apps.research.models import BacktestRun
-from apps.research.outcome import NO_STEP
-from apps.research.request import BacktestRequest, request_check, request_default, ruleset
 from apps.research.selectors import Backtest, backtest_get, backtests_latest
 from apps.research.services import backtest
 from tests.support.bars import FILTERS, MINUTE_MS, START_MS, walk_bars

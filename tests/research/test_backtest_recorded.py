@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from apps.research.history import HELD, Window, history_file
-from apps.research.request import request_default
+from apps.research.backtests.history import HELD, Window, history_file
+from apps.research.backtests.request import request_default
 from apps.research.services import backtest
 
 FILE = "klines/1m/ETHUSDT-1m-2021-04-20_2021-05-20.csv.gz"

@@ -22,13 +22,13 @@ from apps.execution.requests import AUTOPILOT, DecisionRequest, Prepared
 from apps.execution.services import decide_and_record
 from apps.marketdata.market import market_view
 from apps.marketdata.services import bars_store
+from apps.research.backtests.history import Window
 from apps.research.divergence.baseline import baseline
 from apps.research.divergence.compare import diverge
 from apps.research.divergence.live import first_decisions, live_of
 from apps.research.divergence.opening import opening_book
 from apps.research.divergence.request import span_of
 from apps.research.divergence.result import BACKTEST_ONLY, LIVE_ONLY, Divergence
-from apps.research.history import Window
 from apps.risk import services as risk
 from apps.strategy.selectors import fold_watermark_ms
 from apps.web.roles import Role

@@ -11,10 +11,10 @@ from apps.engine.decision import DECISION_INTS
 from apps.engine.ledger import book_state
 from apps.engine.observer import ObserveSettings
 from apps.engine.reasons import Reason, Status
-from apps.research import figures
-from apps.research.outcome import TRADE_COLUMNS, Market, trade_columns
-from apps.research.request import Ruleset
-from apps.research.simulation import Simulated
+from apps.research.backtests import figures
+from apps.research.backtests.outcome import TRADE_COLUMNS, Market, trade_columns
+from apps.research.backtests.request import Ruleset
+from apps.research.backtests.simulation import Simulated
 from tests.support.bars import FILTERS, MINUTE_MS
 from tests.support.engine import build_terms
 

@@ -10,7 +10,7 @@ import pytest
 from apps.engine.errors import DataError, InvalidInput, UnknownName
 from apps.engine.values import Bars
 from apps.marketdata import services as market
-from apps.research.history import HELD, MISSING, Doubted, History, Hole, Window, history_file, history_stored
+from apps.research.backtests.history import HELD, MISSING, Doubted, History, Hole, Window, history_file, history_stored
 from tests.support.bars import FILTERS, MINUTE_MS, START_MS, walk_bars
 from tests.support.klines import write_klines
 

@@ -17,11 +17,11 @@ from django.core.management import CommandError, call_command
 from apps.engine.errors import InvalidInput, UnknownName
 from apps.engine.observer import Observer
 from apps.engine.single import single_columns
-from apps.research.desk_lookahead import lookahead_desk
-from apps.research.lookahead import LookaheadReport, cut_points, foresight, lookahead_policy
-from apps.research.policy_process import PolicyHost, PolicyProcess, PolicySource
-from apps.research.request import request_default, ruleset
-from apps.research.trial_market import another_future, trial_history
+from apps.research.backtests.request import request_default, ruleset
+from apps.research.validation.desk_lookahead import lookahead_desk
+from apps.research.validation.lookahead import LookaheadReport, cut_points, foresight, lookahead_policy
+from apps.research.validation.policy_process import PolicyHost, PolicyProcess, PolicySource
+from apps.research.validation.trial_market import another_future, trial_history
 
 PLANTED = Path(__file__).parent / "leaking.py"
 N = 400

@@ -10,8 +10,8 @@ import pytest
 from apps.engine.decision import DECISION_INTS
 from apps.engine.ledger import book_state
 from apps.engine.observer import ObserveSettings
-from apps.research.history import History
-from apps.research.outcome import (
+from apps.research.backtests.history import History
+from apps.research.backtests.outcome import (
     NO_STEP,
     Market,
     buy_and_hold,
@@ -20,8 +20,8 @@ from apps.research.outcome import (
     market_of,
     trade_columns,
 )
-from apps.research.request import BacktestRequest, Ruleset
-from apps.research.simulation import Simulated
+from apps.research.backtests.request import BacktestRequest, Ruleset
+from apps.research.backtests.simulation import Simulated
 from tests.support.bars import FILTERS, MINUTE_MS, START_MS, walk_bars
 from tests.support.engine import build_terms
 

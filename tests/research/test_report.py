@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.research.history import Window, history_file
+from apps.research.backtests.history import Window, history_file
+from apps.research.backtests.request import request_default
 from apps.research.report import charts, lists
 from apps.research.report.page import report_page
-from apps.research.request import request_default
 from apps.research.selectors import Backtest
 from apps.research.services import backtest
 from tests.support.bars import START_MS, walk_bars

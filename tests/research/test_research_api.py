@@ -9,8 +9,8 @@ import pytest
 from django.test import Client
 
 from apps.dashboard.fragments import CACHE
-from apps.research.history import Window, history_file
-from apps.research.request import request_default
+from apps.research.backtests.history import Window, history_file
+from apps.research.backtests.request import request_default
 from apps.research.selectors import Backtest
 from apps.research.services import backtest
 from tests.support.bars import START_MS, walk_bars

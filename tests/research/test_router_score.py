@@ -19,8 +19,8 @@ from apps.engine.observe_state import AWAITING, CLOSED, SLOT_ENTRY, SLOT_GRID, S
 from apps.engine.offpolicy import off_policy, on_policy
 from apps.engine.router import RouterParams
 from apps.engine.values import Array2d
-from apps.research import router_score, router_tables
-from apps.research.router_score import (
+from apps.research.scoring import router_score, router_tables
+from apps.research.scoring.router_score import (
     REWARD_LAG,
     Variant,
     baselines_of,
@@ -31,8 +31,8 @@ from apps.research.router_score import (
     ratio,
     score_variants,
 )
-from apps.research.router_tables import BANDIT, BASE, part_edges, small_table, variants_of, write_parts
-from apps.research.worlds import (
+from apps.research.scoring.router_tables import BANDIT, BASE, part_edges, small_table, variants_of, write_parts
+from apps.research.scoring.worlds import (
     N_POLICIES,
     Path,
     World,

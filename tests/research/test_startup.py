@@ -13,12 +13,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.engine.errors import InvalidInput
-from apps.research import desk_startup
-from apps.research.desk_startup import startup_desk, variation
-from apps.research.policy_process import PolicyHost, PolicySource
-from apps.research.request import request_default, ruleset
-from apps.research.startup import LENGTHS, SMOOTH_BARS, StartupReport, Verdict, judged, startup_policy
-from apps.research.trial_market import trial_history
+from apps.research.backtests.request import request_default, ruleset
+from apps.research.validation import desk_startup
+from apps.research.validation.desk_startup import startup_desk, variation
+from apps.research.validation.policy_process import PolicyHost, PolicySource
+from apps.research.validation.startup import LENGTHS, SMOOTH_BARS, StartupReport, Verdict, judged, startup_policy
+from apps.research.validation.trial_market import trial_history
 
 N = 6_000
 EMA = """

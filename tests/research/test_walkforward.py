@@ -20,14 +20,14 @@ from apps.audit.selectors import audit_latest
 from apps.engine.errors import IntegrityBreach, InvalidInput
 from apps.engine.policies import POLICIES, arms
 from apps.engine.values import Bars
-from apps.research import studies
-from apps.research.folds import folds_of
 from apps.research.models import Study, StudyResult
-from apps.research.period_figures import period_figures, period_returns
-from apps.research.search import GRID, RANDOM, draws_of
-from apps.research.studies import trials_of, walkforward
-from apps.research.trial_market import trial_history
-from apps.research.walkforward import FEATURE_BARS, Plan, StudyRequest, evaluate, plan_of
+from apps.research.validation import studies
+from apps.research.validation.folds import folds_of
+from apps.research.validation.period_figures import period_figures, period_returns
+from apps.research.validation.search import GRID, RANDOM, draws_of
+from apps.research.validation.studies import trials_of, walkforward
+from apps.research.validation.trial_market import trial_history
+from apps.research.validation.walkforward import FEATURE_BARS, Plan, StudyRequest, evaluate, plan_of
 from tests.support.bars import walk_bars
 
 EMA = POLICIES.get("ema_cross")

@@ -14,11 +14,11 @@ from django.utils.safestring import mark_safe
 
 from apps.dashboard.detail import Cell, Table
 from apps.dashboard.formats import date_time, number, percent, tone
+from apps.research.backtests.outcome import quote_of
 from apps.research.divergence.document import arm_names, cents_of, money_text
 from apps.research.divergence.ladder import CAUSES
 from apps.research.divergence.result import Difference, Divergence
 from apps.research.divergence.words import outcome_words
-from apps.research.outcome import quote_of
 from apps.research.report.charts import Chart, line_chart
 from apps.research.report.lists import shown_of
 

@@ -10,8 +10,8 @@ from apps.engine.errors import DataError, InvalidInput, UnknownName
 from apps.engine.values import Bars
 from apps.execution.spans import Epoch, epoch_current
 from apps.marketdata import selectors as market
-from apps.research.history import Window
-from apps.research.request import BacktestRequest, Ruleset, request_default, ruleset
+from apps.research.backtests.history import Window
+from apps.research.backtests.request import BacktestRequest, Ruleset, request_default, ruleset
 from apps.strategy.selectors import fact_rows, fold_start_ms
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.dashboard.formats import decimal_e8, percent, price
 from apps.engine.fills import HALF_SPREAD, IMPACT, PARTICIPATION_DIVISOR
-from apps.research.request import FILL_SETTINGS, ROUTER
+from apps.research.backtests.request import FILL_SETTINGS, ROUTER
 from apps.research.selectors import Backtest
 
 

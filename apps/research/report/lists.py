@@ -11,7 +11,7 @@ import numpy as np
 from apps.dashboard.detail import Cell, Table
 from apps.dashboard.formats import MISSING, bps, date_time, decimal_e8, percent, price, tone
 from apps.engine.values import E8
-from apps.research.outcome import NO_STEP
+from apps.research.backtests.outcome import NO_STEP
 from apps.research.selectors import Backtest
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

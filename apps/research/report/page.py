@@ -14,7 +14,7 @@ from django.utils.safestring import mark_safe
 from apps.dashboard.detail import Cell
 from apps.dashboard.formats import date_time, decimal_e8, number, percent, pretty_json, tone
 from apps.engine.regime import LABELS
-from apps.research.outcome import quote_of
+from apps.research.backtests.outcome import quote_of
 from apps.research.report import figure_rows, lists
 from apps.research.report.assumptions import assumptions
 from apps.research.report.charts import Chart, line_chart, ribbon

@@ -14,10 +14,10 @@ from apps.dashboard.detail import Table
 from apps.dashboard.formats import date_time, number, pretty_json
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.research.report.charts import line_chart
-from apps.research.studies import joined_curves
-from apps.research.study_text import chosen_text, summary_rows, with_error
-from apps.research.trial_market import ORIGIN
-from apps.research.walkforward import Outcome
+from apps.research.validation.studies import joined_curves
+from apps.research.validation.study_text import chosen_text, summary_rows, with_error
+from apps.research.validation.trial_market import ORIGIN
+from apps.research.validation.walkforward import Outcome
 
 ROOT = Path(settings.BASE_DIR)
 

@@ -14,13 +14,19 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 
 from apps.engine.errors import DataError, IntegrityBreach, InvalidInput
-from apps.research.history import History, Window, history_file, history_stored
+from apps.research.backtests.history import History, Window, history_file, history_stored
+from apps.research.backtests.request import (
+    FILL_SETTINGS,
+    WEIGHT_ONE_E9,
+    BacktestRequest,
+    request_check,
+    request_default,
+)
+from apps.research.backtests.summary_text import summary_lines
 from apps.research.progress import ProgressBar
 from apps.research.report.page import report_page
-from apps.research.request import FILL_SETTINGS, WEIGHT_ONE_E9, BacktestRequest, request_check, request_default
 from apps.research.selectors import Backtest, document
 from apps.research.services import backtest
-from apps.research.summary_text import summary_lines
 from apps.web.values import parse_decimal_e8, parse_time
 
 INPUT_EXIT, BREACH_EXIT, NO_BARS_EXIT = 2, 3, 4

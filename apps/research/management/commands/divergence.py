@@ -11,12 +11,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 
 from apps.engine.errors import DataError, IntegrityBreach, InvalidInput, UnknownName
+from apps.research.backtests.history import Window
 from apps.research.divergence.compare import diverge
 from apps.research.divergence.document import document, summary_lines
 from apps.research.divergence.page import divergence_page
 from apps.research.divergence.request import Span, span_of, symbol_check
 from apps.research.divergence.result import Divergence
-from apps.research.history import Window
 from apps.research.progress import ProgressBar
 from apps.web.values import parse_time
 

@@ -10,7 +10,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from apps.research.asked import (
+from apps.research.backtests.history import History
+from apps.research.backtests.request import request_check, request_default, ruleset
+from apps.research.progress import ProgressBar
+from apps.research.validation.asked import (
     FOUND_EXIT,
     add_bar_arguments,
     history_asked,
@@ -19,12 +22,9 @@ from apps.research.asked import (
     told_history,
     values_asked,
 )
-from apps.research.desk_lookahead import DESK, lookahead_desk
-from apps.research.history import History
-from apps.research.lookahead import CHECKS, CUTS, LookaheadReport, lookahead_policy
-from apps.research.policy_process import PolicyHost
-from apps.research.progress import ProgressBar
-from apps.research.request import request_check, request_default, ruleset
+from apps.research.validation.desk_lookahead import DESK, lookahead_desk
+from apps.research.validation.lookahead import CHECKS, CUTS, LookaheadReport, lookahead_policy
+from apps.research.validation.policy_process import PolicyHost
 from apps.web.values import iso_ms
 
 MAX_CUTS = 1_000

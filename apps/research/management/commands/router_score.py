@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.engine.errors import IntegrityBreach, InvalidInput
-from apps.research.router_score import is_above_oracle
-from apps.research.router_tables import (
+from apps.research.scoring.router_score import is_above_oracle
+from apps.research.scoring.router_tables import (
     Asked,
     Scored,
     baselines_table,
@@ -23,7 +23,7 @@ from apps.research.router_tables import (
     variants_table,
     write_parts,
 )
-from apps.research.worlds import WorldTerms
+from apps.research.scoring.worlds import WorldTerms
 
 ERROR_EXIT, INPUT_EXIT, BREACH_EXIT = 1, 2, 3
 TENTHS = 10

@@ -12,8 +12,11 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from apps.engine.errors import InvalidInput
-from apps.research import desk_startup, startup
-from apps.research.asked import (
+from apps.research.backtests.history import History
+from apps.research.backtests.request import request_check, request_default, ruleset
+from apps.research.progress import ProgressBar
+from apps.research.validation import desk_startup, startup
+from apps.research.validation.asked import (
     FOUND_EXIT,
     add_bar_arguments,
     history_asked,
@@ -22,12 +25,9 @@ from apps.research.asked import (
     told_history,
     values_asked,
 )
-from apps.research.desk_startup import DESK, startup_desk
-from apps.research.history import History
-from apps.research.policy_process import PolicyHost
-from apps.research.progress import ProgressBar
-from apps.research.request import request_check, request_default, ruleset
-from apps.research.startup import SHARE, SLACK, AtLength, StartupReport, startup_policy
+from apps.research.validation.desk_startup import DESK, startup_desk
+from apps.research.validation.policy_process import PolicyHost
+from apps.research.validation.startup import SHARE, SLACK, AtLength, StartupReport, startup_policy
 
 
 class Command(BaseCommand):

@@ -17,14 +17,14 @@ from apps.engine.errors import InvalidInput
 from apps.engine.fills import HALF_SPREAD
 from apps.engine.policies import POLICIES, Policy, arms
 from apps.engine.policies.files import load_policy_file
-from apps.research import request as desk_request
-from apps.research.asked import add_bar_arguments, history_asked, told_errors
+from apps.research.backtests import request as desk_request
 from apps.research.progress import ProgressBar
 from apps.research.report.study_page import study_page
-from apps.research.search import GRID, RANDOM
-from apps.research.studies import walkforward
-from apps.research.study_text import study_lines
-from apps.research.walkforward import DESK, StudyRequest, request_check
+from apps.research.validation.asked import add_bar_arguments, history_asked, told_errors
+from apps.research.validation.search import GRID, RANDOM
+from apps.research.validation.studies import walkforward
+from apps.research.validation.study_text import study_lines
+from apps.research.validation.walkforward import DESK, StudyRequest, request_check
 
 ACTOR = "command line"
 

@@ -15,7 +15,7 @@ import numpy as np
 from apps.engine.errors import InvalidInput
 from apps.engine.single import Columns, single_columns
 from apps.engine.values import Array1d, Array2d, Bars, IntArray1d
-from apps.research.policy_process import PolicyHost, PolicyProcess, PolicySource
+from apps.research.validation.policy_process import PolicyHost, PolicyProcess, PolicySource
 
 LENGTHS = (199, 299, 399, 499, 699, 999, 1499, 1999)
 STARTS = 200

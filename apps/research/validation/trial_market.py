@@ -6,7 +6,7 @@ import numpy as np
 
 from apps.engine.values import Bars, Filters, IntArray1d
 from apps.marketdata.exchange.intervals import interval_ms
-from apps.research.history import History
+from apps.research.backtests.history import History
 
 SYMBOL, ORIGIN = "TRIALUSDT", "trial market"
 FILTERS = Filters(1_000_000, 1_000, 1_000, 900_000_000_000, 0, 0, 0, 500_000_000, 0, 0)

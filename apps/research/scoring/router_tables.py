@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from apps.engine.errors import InvalidInput
 from apps.engine.router import RouterParams
-from apps.research.router_score import (
+from apps.research.scoring.router_score import (
     MODES,
     Baselines,
     Estimate,
@@ -18,7 +18,7 @@ from apps.research.router_score import (
     estimate,
     score_variants,
 )
-from apps.research.worlds import WorldTerms
+from apps.research.scoring.worlds import WorldTerms
 
 SMALL_WORLDS, SMALL_DECISIONS, SMALL_SEED = 6, 600, 1
 KINDS = tuple(

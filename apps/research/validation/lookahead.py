@@ -14,8 +14,8 @@ import numpy as np
 from apps.engine.errors import InvalidInput
 from apps.engine.single import Columns, single_columns
 from apps.engine.values import Array1d, Bars, IntArray1d
-from apps.research.policy_process import PolicyHost, PolicyProcess, PolicySource
-from apps.research.trial_market import another_future
+from apps.research.validation.policy_process import PolicyHost, PolicyProcess, PolicySource
+from apps.research.validation.trial_market import another_future
 
 CUTS = 40
 MIN_BARS = 50

@@ -11,9 +11,9 @@ import numpy as np
 from apps.engine.metrics import Statistic, performance
 from apps.engine.reasons import Reason, Status
 from apps.engine.values import Array1d, IntArray1d
-from apps.research.outcome import NO_STEP, Market, held_lots, quote_of
-from apps.research.request import Ruleset
-from apps.research.simulation import Simulated
+from apps.research.backtests.outcome import NO_STEP, Market, held_lots, quote_of
+from apps.research.backtests.request import Ruleset
+from apps.research.backtests.simulation import Simulated
 
 # The figures of a curve alone; those of trades and positions are counted from fills below.
 CURVE = (

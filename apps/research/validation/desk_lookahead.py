@@ -12,11 +12,11 @@ from apps.engine.errors import InvalidInput
 from apps.engine.observer import Observer
 from apps.engine.run import RunResult
 from apps.engine.values import Bars, IntArray1d
-from apps.research.desk_run import desk_run
-from apps.research.history import History
-from apps.research.lookahead import CUTS, Leak, LookaheadReport, cut_points
-from apps.research.request import BacktestRequest, Ruleset
-from apps.research.trial_market import another_future
+from apps.research.backtests.history import History
+from apps.research.backtests.request import BacktestRequest, Ruleset
+from apps.research.validation.desk_run import desk_run
+from apps.research.validation.lookahead import CUTS, Leak, LookaheadReport, cut_points
+from apps.research.validation.trial_market import another_future
 
 DESK = "desk"
 CHECKS = ("arrival", "prefix", "future")

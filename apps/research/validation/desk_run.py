@@ -7,7 +7,7 @@ import numpy as np
 from apps.engine.observer import Observer
 from apps.engine.run import RunResult, run
 from apps.engine.values import Bars
-from apps.research.request import BacktestRequest, Ruleset
+from apps.research.backtests.request import BacktestRequest, Ruleset
 
 
 def desk_run(bars: Bars, request: BacktestRequest, rules: Ruleset) -> RunResult:

@@ -15,8 +15,8 @@ from django.db import OperationalError, ProgrammingError
 
 from apps.engine.errors import DataError, IntegrityBreach, InvalidInput
 from apps.marketdata.exchange.intervals import interval_ms
-from apps.research.history import History, Window, history_file, history_stored
-from apps.research.trial_market import trial_history
+from apps.research.backtests.history import History, Window, history_file, history_stored
+from apps.research.validation.trial_market import trial_history
 from apps.web.values import parse_time
 
 ERROR_EXIT, INPUT_EXIT, FOUND_EXIT, NO_BARS_EXIT = 1, 2, 3, 4

@@ -1,4 +1,4 @@
-"""Policies in processes of their own: `python -m apps.research.policy_worker` forks one for each life it is asked for.
+"""Policies in processes of their own: as a program this module forks one for each life it is asked for.
 
 Bars come in on standard input and signals go out on standard output, as raw floats. This process holds no market, and
 in a stream each bar arrives after the signal of the one before it has left: what comes later is nowhere in a life,

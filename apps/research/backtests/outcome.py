@@ -9,9 +9,9 @@ import numpy as np
 from apps.engine.fills import HALF_SPREAD
 from apps.engine.portfolio import fee_nb
 from apps.engine.values import E8, Array1d, Bars, IntArray1d
-from apps.research.history import History
-from apps.research.request import FILL_SETTINGS, BacktestRequest, Ruleset
-from apps.research.simulation import Simulated
+from apps.research.backtests.history import History
+from apps.research.backtests.request import FILL_SETTINGS, BacktestRequest, Ruleset
+from apps.research.backtests.simulation import Simulated
 
 NO_STEP = -1
 TRADE_COLUMNS = (

@@ -19,14 +19,22 @@ from apps.engine.policies import Policy
 from apps.engine.values import Array1d
 from apps.execution.assembling import YEAR_MS
 from apps.marketdata.exchange.intervals import interval_ms
-from apps.research import outcome
+from apps.research.backtests import outcome
+from apps.research.backtests.history import History
+from apps.research.backtests.request import BacktestRequest, ruleset
 from apps.research.columns import columns_hash
-from apps.research.desk_run import desk_run
-from apps.research.history import History
 from apps.research.models import Study, StudyResult
-from apps.research.request import BacktestRequest, ruleset
 from apps.research.services import exact
-from apps.research.walkforward import Outcome, Plan, StudyRequest, equity_of, evaluate, plan_of, request_check
+from apps.research.validation.desk_run import desk_run
+from apps.research.validation.walkforward import (
+    Outcome,
+    Plan,
+    StudyRequest,
+    equity_of,
+    evaluate,
+    plan_of,
+    request_check,
+)
 
 ID_PREFIX = "wf_"
 SOURCES = ("folds", "period_figures", "search", "walkforward", "desk_run")

@@ -32,7 +32,7 @@ from apps.engine.router import (
 )
 from apps.engine.sizing import sigmoid_minus_nb, widths_nb
 from apps.engine.values import Array1d, Array2d, IntArray1d
-from apps.research.worlds import (
+from apps.research.scoring.worlds import (
     N_POLICIES,
     Path,
     World,

@@ -25,9 +25,9 @@ from apps.engine.significance import (
 )
 from apps.engine.single import single_run
 from apps.engine.values import Array1d, Bars
-from apps.research.folds import Fold, folds_of
-from apps.research.period_figures import period_figures, period_returns
-from apps.research.search import RANDOM, draws_of
+from apps.research.validation.folds import Fold, folds_of
+from apps.research.validation.period_figures import period_figures, period_returns
+from apps.research.validation.search import RANDOM, draws_of
 
 DESK = "router"
 # The slowest features of the desk's context forget over this many bars (its medians set scales, not signals).

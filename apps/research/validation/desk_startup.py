@@ -13,10 +13,10 @@ import numpy as np
 
 from apps.engine.run import RunResult
 from apps.engine.values import Array1d, Array2d
-from apps.research.desk_run import desk_run
-from apps.research.history import History
-from apps.research.request import BacktestRequest, Ruleset
-from apps.research.startup import SHARE, StartupReport, Verdict, judged, reach_of, start_points
+from apps.research.backtests.history import History
+from apps.research.backtests.request import BacktestRequest, Ruleset
+from apps.research.validation.desk_run import desk_run
+from apps.research.validation.startup import SHARE, StartupReport, Verdict, judged, reach_of, start_points
 
 DESK = "desk"
 STARTS = 60

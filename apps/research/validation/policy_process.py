@@ -22,9 +22,9 @@ from apps.engine.errors import InvalidInput, UnknownName
 from apps.engine.policies import arms
 from apps.engine.single import Columns
 from apps.engine.values import Array1d
-from apps.research.policy_worker import BATCH, END, FLOAT_BYTES, STREAM
+from apps.research.validation.policy_worker import BATCH, END, FLOAT_BYTES, STREAM
 
-WORKER = "apps.research.policy_worker"
+WORKER = "apps.research.validation.policy_worker"
 ANSWER_SECONDS = 600
 
 

@@ -11,8 +11,8 @@ from apps.engine.ledger import BookState, book_state
 from apps.engine.observer import Observer
 from apps.engine.run import RunResult, run
 from apps.engine.values import Bars, IntArray1d
-from apps.research.history import History
-from apps.research.request import BacktestRequest, Ruleset
+from apps.research.backtests.history import History
+from apps.research.backtests.request import BacktestRequest, Ruleset
 
 SLICE_BARS = 20_000
 Progress = Callable[[int], None]

@@ -1,0 +1,1 @@
+"""The router in made-up worlds where the best way is known."""
