@@ -23,7 +23,8 @@ from apps.marketdata.gaps import gaps_reconcile
 from apps.marketdata.intake import bars_take
 from apps.marketdata.market import MarketView
 from apps.marketdata.quarantine import STREAM
-from apps.marketdata.sync import BarStore, sync_bars
+from apps.marketdata.storing import BarStore
+from apps.marketdata.sync import sync_bars
 
 GRACE_MS = 3_000  # a thin symbol's closing frame may come up to two seconds after the next bar has begun
 UNREADABLE_PER_BAR = 5  # rows for one symbol while one bar lasts; a stream of garbage is counted, not kept

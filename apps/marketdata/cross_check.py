@@ -15,7 +15,8 @@ from apps.marketdata.exchange.client import ExchangeClient
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.gaps import GapReport, gaps_backfill, gaps_reconcile
 from apps.marketdata.quarantine import CHECK
-from apps.marketdata.sync import BarStore, SyncReport, sync_bars
+from apps.marketdata.storing import BarStore
+from apps.marketdata.sync import SyncReport, sync_bars
 
 LEAST_BARS = 5
 

@@ -24,7 +24,8 @@ from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.grid import FILLED, STATES
 from apps.marketdata.models import Gap, Symbol
 from apps.marketdata.services import symbol_ensure
-from apps.marketdata.sync import BarStore, sync_bars
+from apps.marketdata.storing import BarStore
+from apps.marketdata.sync import sync_bars
 
 TRIES = 3
 RETRY_BASE_MS = 30_000  # market time; an outage of minutes must not use up the three tries

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from django.db import transaction
 
@@ -12,9 +11,7 @@ from apps.engine.values import Bars
 from apps.marketdata import quarantine, selectors
 from apps.marketdata.exchange.binance import UnreadableRow
 from apps.marketdata.quality_gate import Admitted, bars_admit
-
-if TYPE_CHECKING:
-    from apps.marketdata.sync import BarStore
+from apps.marketdata.storing import BarStore
 
 MISMATCHES_KEPT = 100  # rows of one block; an exchange that changed a whole page has said enough by then
 

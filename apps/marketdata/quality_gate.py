@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.db import transaction
@@ -18,9 +18,7 @@ from apps.marketdata.quality_judge import judge_of
 from apps.marketdata.quarantine import STREAM, STRICT, Candle, Finding, Note
 from apps.marketdata.selectors import bars_load
 from apps.marketdata.services import NOTHING_STORED, StoreResult
-
-if TYPE_CHECKING:
-    from apps.marketdata.sync import BarStore
+from apps.marketdata.storing import BarStore
 
 BORNE_OUT = "the next bar keeps the move"
 _ORDER = frozenset({BarFault.DUPLICATE, BarFault.OUT_OF_ORDER})

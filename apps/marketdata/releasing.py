@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -15,10 +15,7 @@ from apps.marketdata.quality_gate import BORNE_OUT
 from apps.marketdata.quality_judge import Judge, judge_of
 from apps.marketdata.quarantine import Candle, Note
 from apps.marketdata.selectors import bars_from_rows, bars_load
-from apps.marketdata.storing import desk_store
-
-if TYPE_CHECKING:
-    from apps.marketdata.sync import BarStore
+from apps.marketdata.storing import BarStore, desk_store
 
 FITS_NOW = "it fits the bars before it, now that they are known"
 FOLLOWERS = 1_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from channels.db import database_sync_to_async
 from django.db import transaction
@@ -23,10 +23,8 @@ from apps.marketdata.models import Quarantine
 from apps.marketdata.quality_judge import judge_of
 from apps.marketdata.quarantine import Note
 from apps.marketdata.releasing import Released
+from apps.marketdata.storing import BarStore
 from apps.marketdata.verdicts import CONFIRM, WAIT, Answer, Verdict, verdict
-
-if TYPE_CHECKING:
-    from apps.marketdata.sync import BarStore
 
 POLL_S = 0.5
 BACKOFF_BASE_MS, BACKOFF_CAP_MS = 2_000, 300_000

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from apps.marketdata.services import bars_store
+from apps.engine.values import Bars
+from apps.marketdata.services import StoreResult, bars_store
 
-if TYPE_CHECKING:
-    from apps.marketdata.sync import BarStore
+
+class BarStore(Protocol):
+    """Writes a block of bars in one transaction. The desk's own store adds which bars are too late to be folded."""
+
+    def __call__(self, *, symbol: str, interval: str, bars: Bars, source: str, ts_ms: int) -> StoreResult: ...
+
 
 _desk: list[BarStore] = []
 

@@ -18,8 +18,9 @@ from apps.engine.stream_pace import Backoff
 from apps.marketdata.bar_writer import BarWriter
 from apps.marketdata.exchange.client import ExchangeClient
 from apps.marketdata.market import MarketView
+from apps.marketdata.storing import BarStore
 from apps.marketdata.stream_shell import Publish, StreamShell
-from apps.marketdata.sync import BarStore, ProgressSeen, sync_history, sync_symbols
+from apps.marketdata.sync import ProgressSeen, sync_history, sync_symbols
 from apps.marketdata.trade_reader import TradeReader
 
 log = logging.getLogger(__name__)

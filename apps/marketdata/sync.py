@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from channels.db import database_sync_to_async
 
@@ -19,16 +19,11 @@ from apps.marketdata.exchange.intervals import interval_ms
 from apps.marketdata.intake import bars_take
 from apps.marketdata.quarantine import REST
 from apps.marketdata.services import NOTHING_STORED, StoreResult
+from apps.marketdata.storing import BarStore
 
 RULES_EVERY_MS = 3_600_000
 RULES_POLL_S, RULES_RETRY_S = 1.0, 60.0
 log = logging.getLogger(__name__)
-
-
-class BarStore(Protocol):
-    """Writes a block of bars in one transaction. The desk's own store adds which bars are too late to be folded."""
-
-    def __call__(self, *, symbol: str, interval: str, bars: Bars, source: str, ts_ms: int) -> StoreResult: ...
 
 
 class Progress(NamedTuple):
