@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from apps.engine.errors import UnknownName
 from apps.engine.portfolio import dust_value_nb
 from apps.engine.trips import OPEN, trip_nb
 from apps.engine.values import Filters
 from apps.execution import ready_sql
 from apps.execution.models import ClosedTrade, Position
+from apps.marketdata import selectors as market
 
 
 def lots_held(quantity_e8: int, step_e8: int) -> int:
     """Whole lots of a holding, toward zero: dust below a lot, which base fees leave, cannot be traded."""
     whole = abs(quantity_e8) // step_e8
     return whole if quantity_e8 >= 0 else -whole
+
+
+def exact_rules(symbol: str) -> Filters | None:
+    """The rules of something held; None where it cannot be counted exactly."""
+    try:
+        rules = market.filters_current(symbol)
+    except UnknownName:
+        return None
+    return rules if rules.is_exact() else None
 
 
 def holding_value_e8(quantity_e8: int, mark_e8: int, rules: Filters) -> int:

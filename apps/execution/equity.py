@@ -8,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from apps.execution import ready_sql
 from apps.execution.account import AccountState, account_state
+from apps.execution.booking import exact_rules, holding_value_e8
 from apps.execution.models import Benchmark, EquityPoint
 from apps.execution.selectors import last_marks
 
@@ -35,12 +36,15 @@ def equity_record(*, ts_ms: int, closes: Mapping[str, int]) -> EquityPoint | Non
 
 
 def _marked(state: AccountState, closes: Mapping[str, int]) -> tuple[int, int]:
-    """(equity, gross exposure), floored to 1e-8 per position. What left the watch list stands at its last price."""
+    """(equity, gross exposure) as a decision counts them. What left the watch list stands at its last price."""
     held = [symbol for symbol, row in state.positions.items() if row.quantity_e8 and symbol not in closes]
     marks = {**last_marks(held), **closes} if held else closes
     equity, exposure = state.account.cash_e8, 0
     for symbol, row in state.positions.items():
-        value = row.quantity_e8 * marks.get(symbol, 0) // 10**8
+        if not row.quantity_e8:
+            continue
+        rules, mark = exact_rules(symbol), marks.get(symbol, 0)
+        value = row.quantity_e8 * mark // 10**8 if rules is None else holding_value_e8(row.quantity_e8, mark, rules)
         equity += value
         exposure += abs(value)
     return equity, exposure

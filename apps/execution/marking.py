@@ -15,19 +15,16 @@ from django.db import DEFAULT_DB_ALIAS
 from django.forms.models import model_to_dict
 
 from apps.audit import services as audit
-from apps.engine.errors import UnknownName
 from apps.engine.marked import MARK_KIND, Judged, MarkInputs, judge, mark_inputs_out, mark_outputs
-from apps.engine.values import Filters
 from apps.execution import ready_sql
 from apps.execution.account import AccountState, account_state, high_water_e8, next_order_number
-from apps.execution.booking import holding_value_e8
+from apps.execution.booking import exact_rules, holding_value_e8
 from apps.execution.controls import Controls, controls_read
 from apps.execution.lease import require_lease
 from apps.execution.matching_rows import versions
 from apps.execution.models import Account, Order, Position
 from apps.execution.pushing import breaker_trips
 from apps.execution.selectors import account_current
-from apps.marketdata import selectors as market
 from apps.marketdata.market import MarketView
 from apps.risk import fence
 from apps.risk import services as risk
@@ -55,21 +52,12 @@ def worth_of(state: AccountState, marks: Mapping[str, int]) -> Worth:
     for name, row in state.positions.items():
         if not row.quantity_e8:
             continue
-        rules, mark = _rules(name), marks.get(name) or 0
+        rules, mark = exact_rules(name), marks.get(name) or 0
         if rules is None or mark < rules.tick_e8:
             is_unmarked = True
             continue
         equity += holding_value_e8(row.quantity_e8, mark, rules)
     return Worth(equity, is_unmarked)
-
-
-def _rules(symbol: str) -> Filters | None:
-    """The rules of something held; None where it cannot be counted exactly."""
-    try:
-        rules = market.filters_current(symbol)
-    except UnknownName:
-        return None
-    return rules if rules.is_exact() else None
 
 
 def marks_judge(marks: Mapping[str, int], *, now_ms: int, using: str = DEFAULT_DB_ALIAS) -> list[str]:

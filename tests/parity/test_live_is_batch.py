@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from apps.engine.values import Bars
 from tests.parity.shells import batch_run, compare, compare_replay, compare_rows, live_run, rebuilt_is_stored
 from tests.support.bars import walk_bars
 from tests.support.desk import seed_desk
@@ -46,6 +47,21 @@ def test_live_equals_batch_with_fees_in_base(bars_desk: Any) -> None:
     compare(symbols, batch)
     compare_rows(symbols, blocks, batch)
     assert (batch.decisions["dust_after_e8"] > 0).sum() >= 20
+
+
+def test_prices_between_two_ticks_are_worth_the_same_in_both(bars_desk: Any) -> None:
+    """Bars older than a coarser tick: a holding is marked at whole ticks wherever it is counted."""
+    symbols = ("BTCUSDT", "ETHUSDT")
+    bars_desk.SYMBOLS = symbols
+    seed_desk(symbols)
+    blocks = []
+    for seed in (1, 2):
+        opened, *prices, volume, trades = walk_bars(600, seed=seed, sigma=0.003)
+        blocks.append(Bars(opened, *(column + 654_321 for column in prices), volume, trades))
+    live_run(symbols, blocks)
+    batch = batch_run(symbols, blocks)
+    compare(symbols, batch)
+    compare_rows(symbols, blocks, batch)
 
 
 def test_a_gap_and_a_breaker_trip_are_the_same_in_both(bars_desk: Any) -> None:
