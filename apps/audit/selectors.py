@@ -27,15 +27,29 @@ __all__ = [
     "audit_many",
     "audit_verify",
     "checkpoint_latest",
+    "control_rows",
     "control_value",
     "controls_current",
+    "controls_of",
     "snapshot_get",
 ]
 
 
+ControlRows = tuple[tuple[str, str, int], ...]
+
+
 def controls_current(*, using: str = DEFAULT_DB_ALIAS) -> dict[str, ControlValue]:
     """Every control and the record that set it, in one SELECT."""
-    rows = _rows("SELECT key, value, sequence FROM audit_controlcurrent", using=using)
+    return controls_of(control_rows(using=using))
+
+
+def control_rows(*, using: str = DEFAULT_DB_ALIAS) -> ControlRows:
+    """The same as it is stored: who reads it often can tell by it that nothing has changed."""
+    return tuple(_rows("SELECT key, value, sequence FROM audit_controlcurrent", using=using))
+
+
+def controls_of(rows: ControlRows) -> dict[str, ControlValue]:
+    """What stored controls say."""
     return {key: ControlValue(_value_of(text), sequence) for key, text, sequence in rows}
 
 

@@ -159,14 +159,14 @@ def decide(inputs: DecisionInputs) -> Decision:
         inputs.view, inputs.arms, inputs.gates, inputs.desk, inputs.limits, inputs.terms, inputs.params,
         inputs.arrival, bids, asks, inputs.draw.u, w,
     )  # fmt: skip
-    ints = type(INTS)(*(int(value) for value in w.out_i))._replace(attempt=inputs.draw.attempt)
+    ints = type(INTS)(*w.out_i.tolist())._replace(attempt=inputs.draw.attempt)
     decision = Decision(
         ints=ints,
-        floats=type(FLOATS)(*(float(value) for value in w.out_f)),
-        probabilities=tuple(float(value) for value in w.p),
-        widths=tuple(float(value) for value in w.widths),
-        findings=tuple(tuple(int(value) for value in row) for row in w.findings) if ints.side else (),
-        fills=tuple(tuple(int(value) for value in row) for row in w.fills[: ints.n_fills]),
+        floats=type(FLOATS)(*w.out_f.tolist()),
+        probabilities=tuple(w.p.tolist()),
+        widths=tuple(w.widths.tolist()),
+        findings=tuple(map(tuple, w.findings.tolist())) if ints.side else (),
+        fills=tuple(map(tuple, w.fills[: ints.n_fills].tolist())),
     )
     return decision if placing is None else placed(inputs, placing, decision)
 

@@ -7,5 +7,6 @@ from apps.engine.values import E8
 
 def e8_text(count: int) -> str:
     """Decimal text without exponent or trailing zeros: 150000000 -> "1.5", 0 -> "0"."""
-    sign, whole, part = "-" if count < 0 else "", *divmod(abs(count), E8)
-    return f"{sign}{whole}" + (f".{part:08d}".rstrip("0") if part else "")
+    whole, part = divmod(abs(count), E8)
+    text = f"{whole}.{part:08d}".rstrip("0") if part else str(whole)
+    return "-" + text if count < 0 else text

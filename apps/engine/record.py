@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +62,8 @@ __all__ = [
 
 
 TOP_LEVELS = 3
+_TEXTS = ("_e8", "_id")  # how the names of money and ids end
+_MOST_SETTINGS = 256
 MATCH_KIND = "execution.fill"
 
 
@@ -79,20 +81,27 @@ def _float_names(kind: Any) -> frozenset[str]:
     return frozenset(name for name, annotation in kind.__annotations__.items() if "float" in str(annotation))
 
 
+@cache
+def _columns(kind: Any) -> tuple[tuple[str, bool, bool], ...]:
+    """Name, whether it is a float, and whether it is always text, of every field."""
+    floats = _float_names(kind)
+    return tuple((name, name in floats, name.endswith(_TEXTS)) for name in kind._fields)
+
+
 def _out(record: Any) -> dict[str, Any]:
     """The fields of a record. A count of 0 is left out: most are, and 20 guards' inputs would swell every record."""
-    floats = _float_names(record.__class__)
-    fields = record._asdict().items()
-    return {
-        name: float_text(value) if name in floats else _int_out(name, int(value))
-        for name, value in fields
-        if name in floats or value != 0
-    }
+    fields: dict[str, Any] = {}
+    for (name, is_float, is_text), value in zip(_columns(record.__class__), record, strict=True):
+        if is_float:
+            fields[name] = float_text(value)
+        elif value != 0:
+            fields[name] = str(int(value)) if is_text else _int_out(int(value))
+    return fields
 
 
-def _int_out(name: str, value: int) -> int | str:
-    """Money and ids are always text; any other number is where JSON readers would lose digits."""
-    return str(value) if name.endswith(("_e8", "_id")) or abs(value) > MAX_INTEGER else value
+def _int_out(value: int) -> int | str:
+    """A number, as text where JSON readers would lose digits. Money and ids are always text."""
+    return value if -MAX_INTEGER <= value <= MAX_INTEGER else str(value)
 
 
 def _back(kind: Any, fields: dict[str, Any]) -> Any:
@@ -101,7 +110,7 @@ def _back(kind: Any, fields: dict[str, Any]) -> Any:
 
 
 def _levels(rows: IntArray2d) -> list[list[int | str]]:
-    return [[_int_out("", int(ticks)), _int_out("", int(lots))] for ticks, lots in rows]
+    return [[_int_out(ticks), _int_out(lots)] for ticks, lots in rows.tolist()]
 
 
 def _levels_back(rows: list[list[int | str]]) -> IntArray2d:
@@ -118,9 +127,14 @@ def as_recorded(inputs: DecisionInputs, decision: Decision) -> DecisionInputs:
 
 def settings_bytes(inputs: DecisionInputs) -> bytes:
     """What seldom changes between decisions, as the snapshot that their records name: limits, router, filters."""
-    return canonical_bytes(
-        {"limits": _out(inputs.limits), "router": _out(inputs.params), "filters": _out(inputs.filters)}
-    )
+    return _settings(inputs.limits, inputs.params, inputs.filters)[0]
+
+
+@lru_cache(maxsize=_MOST_SETTINGS)
+def _settings(limits: LimitRecord, params: RouterParams, filters: Filters) -> tuple[bytes, str]:
+    """The bytes and their hash, made once for as long as the three stay the same."""
+    body = canonical_bytes({"limits": _out(limits), "router": _out(params), "filters": _out(filters)})
+    return body, sha256_hex(body)
 
 
 def inputs_out(inputs: DecisionInputs) -> dict[str, Any]:
@@ -128,7 +142,7 @@ def inputs_out(inputs: DecisionInputs) -> dict[str, Any]:
     return {
         "symbol": inputs.symbol,
         "snapshot": inputs.snapshot,
-        "settings": sha256_hex(settings_bytes(inputs)),
+        "settings": _settings(inputs.limits, inputs.params, inputs.filters)[1],
         "desk": _out(inputs.desk),
         "terms": _out(inputs.terms),
         "arrival": _out(inputs.arrival),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 from apps.engine.codec import float_text
@@ -32,6 +33,7 @@ NO_VIEW = "the decision rests on no view"
 SOURCES = ("router", "person", "flatten")
 # Sections of a decision record that replay recomputes and compares.
 OUTPUT_SECTIONS = ("policy", "sizing", "guards", "order", "fills", "position", "rehearsal", "outcome")
+_VERDICTS = {verdict.value: verdict.name for verdict in Verdict}
 # What records of orders that are no market orders hold besides.
 PLACED_SECTIONS = ("placed", "ledger")
 
@@ -106,10 +108,14 @@ def null_reasons(inputs: DecisionInputs, decision: Decision) -> dict[str, str]:
 def _camel(value: Any) -> Any:
     """The same value with camelCase keys: records speak the contract's names."""
     if isinstance(value, dict):
-        return {_camel_name(name): _camel(entry) for name, entry in value.items()}
+        return {
+            _camel_name(name): _camel(entry) if isinstance(entry, dict | list) else entry
+            for name, entry in value.items()
+        }
     return [_camel(entry) for entry in value] if isinstance(value, list) else value
 
 
+@cache
 def _camel_name(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
@@ -181,7 +187,7 @@ def _guards(decision: Decision) -> list[dict[str, Any]]:
     return [
         {
             "name": guard.name,
-            "verdict": Verdict(finding[0]).name,
+            "verdict": _VERDICTS[finding[0]],
             "observed": str(finding[1]),
             "limit": str(finding[2]),
             **({"is_unknown": True} if finding[3] else {}),

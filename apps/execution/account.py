@@ -54,7 +54,7 @@ def account_state(*, using: str) -> AccountState:
     account = accounts[0]
     rows = ready_sql.found(Position, "WHERE account_id = %s", account.epoch, using=using)
     for row in rows:
-        row.account = account
+        ready_sql.relate(row, "account", account)
     return AccountState(account, {row.symbol: row for row in rows})
 
 

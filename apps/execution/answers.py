@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Any
 
 import orjson
@@ -91,7 +92,12 @@ def numbers(section: Any) -> Any:
 
 def _told(finding: dict[str, Any]) -> dict[str, Any]:
     """A guard's finding with what records leave out: the unit of its numbers, and that it could read its input."""
-    return {**finding, "unit": GUARDS.get(finding["name"]).unit, "isUnknown": finding.get("isUnknown", False)}
+    return {**finding, "unit": _unit(finding["name"]), "isUnknown": finding.get("isUnknown", False)}
+
+
+@cache
+def _unit(guard: str) -> str:
+    return GUARDS.get(guard).unit
 
 
 def _detail(decision: Decision, reason: Reason) -> str | None:

@@ -252,12 +252,13 @@ def _worth(
     equity, other, locked, unknown, own = state.account.cash_e8, 0, 0, 0, NOTHING_OPEN
     for name in sorted({symbol, *state.positions, *waiting}):
         quantity = state.position(name).quantity_e8
+        if not quantity and name != symbol and name not in waiting:
+            continue
         rules, mark = filters.get(name), facts.marks.get(name)
-        matters = bool(quantity) or name == symbol or name in waiting
         if rules is None or not rules.is_exact() or not mark or mark < rules.tick_e8:
             # Unknown rules refuse every order of their own symbol; of another one they must leave exits possible.
             is_known = name != symbol or (rules is not None and rules.is_exact())
-            unknown |= (UNKNOWN_MARK if is_known else UNKNOWN_FILTERS | UNKNOWN_MARK) if matters else 0
+            unknown |= UNKNOWN_MARK if is_known else UNKNOWN_FILTERS | UNKNOWN_MARK
             continue
         exposure = NOTHING_OPEN
         if name in waiting:

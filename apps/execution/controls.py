@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings
@@ -27,8 +30,8 @@ class Controls:
     (`symbol_released` is the newer of the symbol's and the desk's).
     """
 
-    flags: dict[str, Any]
-    limits: dict[str, int]
+    flags: Mapping[str, Any]
+    limits: Mapping[str, int]
     trading_state: int | None
     rehearsal_bps: int
     sequence: int
@@ -38,13 +41,19 @@ class Controls:
 
 def controls_read(*, symbol: str, halted: str | None, using: str) -> Controls:
     """The controls that hold now. `halted` is what the kill fence knows; an unreadable state is None."""
-    current = audit.controls_current(using=using)
+    return _controls_of(audit.control_rows(using=using), flags.environment(), symbol, halted is not None)
+
+
+@lru_cache(maxsize=256)
+def _controls_of(rows: audit.ControlRows, env: tuple[str | None, ...], symbol: str, is_halted: bool) -> Controls:
+    """What rows and environment say. They are read for each decision and understood once, until one of them changes."""
+    current = audit.controls_of(rows)
     values = {key: entry.value for key, entry in current.items()}
     canary = values.get("canary") or {}
     return Controls(
-        flags=flags.flags_of_controls(values),
-        limits=_limits_of(values),
-        trading_state=_HALTED if halted is not None else _state_of(values, symbol),
+        flags=MappingProxyType(flags.flags_of_controls(values, env)),
+        limits=MappingProxyType(_limits_of(values)),
+        trading_state=_HALTED if is_halted else _state_of(values, symbol),
         rehearsal_bps=int(canary.get("weightBps", 0)),
         sequence=max((entry.sequence for entry in current.values()), default=0),
         desk_released=released_sequence(current),

@@ -11,7 +11,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
 
 from apps.engine.errors import Unavailable
 from apps.execution import failpoints
@@ -68,7 +68,7 @@ class DeskThread:
 
     def submit(self, job: Callable[[], T], *, is_repeatable: bool = False) -> Future[T]:
         """Hand over a job. Raises when called from inside a transaction: it would wait for a lock its caller holds."""
-        if transaction.get_connection(DEFAULT_DB_ALIAS).in_atomic_block:
+        if _is_inside_transaction():
             raise RuntimeError("a job was handed to the desk thread from inside a transaction")
         self.start()
         if self._jobs.qsize() >= QUEUE_LIMIT:
@@ -137,6 +137,14 @@ class DeskThread:
             log.warning("the database was lost: %s; the job is called again", error)
             connections[DEFAULT_DB_ALIAS].close()
             return job.call()
+
+
+def _is_inside_transaction() -> bool:
+    """Whether the caller holds one; who has no connection yet is not given one to find out."""
+    return any(
+        connection.alias == DEFAULT_DB_ALIAS and connection.in_atomic_block
+        for connection in connections.all(initialized_only=True)
+    )
 
 
 def _wake_from_thread(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], _: Future[Any]) -> None:

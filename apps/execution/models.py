@@ -2,6 +2,9 @@
 
 Money and quantities are int64 counts of 1e-8. Rows of orders, fills and executions are never changed after their
 transaction, save the fields that say how an open order goes on.
+
+An epoch has no index of its own where one would name most rows of a table: a decision would pay for it with a page more
+to write, and SQLite, which knows no statistics, would walk the whole epoch by it instead of the few rows that matter.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ class Position(models.Model):
     repeated-orders guard, released by a later change of the symbol's or the desk's trading state.
     """
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="positions")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="positions", db_index=False)
     symbol = models.CharField(max_length=32)
     quantity_e8 = models.BigIntegerField(default=0)
     cost_e8 = models.BigIntegerField(default=0)
@@ -75,7 +78,7 @@ class Execution(models.Model):
     """One decision: trade, no trade or refusal. `answer` is the byte-exact record that the API gives."""
 
     execution_id = models.CharField(max_length=40, primary_key=True)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="executions")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="executions", db_index=False)
     symbol = models.CharField(max_length=32)
     source = models.CharField(max_length=8)
     bar_open_ms = models.BigIntegerField()
@@ -106,7 +109,7 @@ class Order(models.Model):
 
     number = models.BigIntegerField(unique=True)
     order_id = models.CharField(max_length=40, primary_key=True)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="orders")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="orders", db_index=False)
     execution = models.ForeignKey(Execution, on_delete=models.PROTECT, related_name="orders")
     client_order_id = models.CharField(max_length=64, unique=True)
     symbol = models.CharField(max_length=32)

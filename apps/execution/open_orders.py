@@ -17,7 +17,10 @@ from apps.execution.models import Account, Order
 
 PROTECTIVE = "protective"
 
-_OPEN = "SELECT symbol, state FROM execution_order WHERE account_id = %s AND is_open AND origin <> %s ORDER BY number"
+# A sum, lest SQLite walk all orders there ever were by their number to save the sorting of those that are open.
+_OPEN = (
+    "SELECT symbol, state FROM execution_order WHERE account_id = %s AND is_open AND origin <> %s ORDER BY number + 0"
+)
 
 
 class OpenExposure(NamedTuple):

@@ -7,8 +7,9 @@ with %s for values, which both databases read alike.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import connections
@@ -30,17 +31,27 @@ class _Column(NamedTuple):
     plain: type | None
 
 
+class _Columns(NamedTuple):
+    """The columns that a statement sends. `plain`: the types of rows that were found to need no conversion."""
+
+    all: tuple[_Column, ...]
+    get: Callable[[Model], tuple[Any, ...]]
+    plain: set[tuple[type, ...]]
+
+
 class _Table(NamedTuple):
     """What a model's statements are made of."""
 
     names: tuple[str, ...]
-    written: tuple[_Column, ...]
-    changed: tuple[_Column, ...]
+    contents: Callable[[Model], tuple[Any, ...]]
+    written: _Columns
+    changed: _Columns
     select: str
     insert: str
     update: str
+    constants: dict[str, Any]
     defaults: tuple[tuple[str, Callable[[], Any]], ...]
-    readers: tuple[tuple[int, Callable[[Any], Any]], ...]
+    readers: tuple[tuple[str, Callable[[Any], Any]], ...]
 
 
 @cache
@@ -56,14 +67,20 @@ def _table(model: type[Model]) -> _Table:
     assignments = ", ".join(f'"{field.column}" = %s' for field in changed)
     return _Table(
         names=tuple(field.attname for field in fields),
-        written=tuple(map(_column, written)),
-        changed=tuple(map(_column, (*changed, key))),
+        contents=attrgetter(*(field.attname for field in fields)),
+        written=_columns(written),
+        changed=_columns((*changed, key)),
         select="SELECT " + ", ".join(f'"{meta.db_table}"."{f.column}"' for f in fields) + f' FROM "{meta.db_table}" ',
         insert=f'INSERT INTO "{meta.db_table}" ({", ".join(columns)}) VALUES ({", ".join(["%s"] * len(columns))})',
         update=f'UPDATE "{meta.db_table}" SET {assignments} WHERE "{key.column}" = %s',
-        defaults=tuple((field.attname, field.get_default) for field in fields),
-        readers=tuple((number, readers[type(f)]) for number, f in enumerate(fields) if type(f) in readers),
+        constants={field.attname: field.get_default() for field in fields if not callable(field.default)},
+        defaults=tuple((field.attname, field.get_default) for field in fields if callable(field.default)),
+        readers=tuple((field.attname, readers[type(field)]) for field in fields if type(field) in readers),
     )
+
+
+def _columns(fields: Sequence[Field[Any, Any]]) -> _Columns:
+    return _Columns(tuple(map(_column, fields)), attrgetter(*(field.attname for field in fields)), set())
 
 
 def _column(field: Field[Any, Any]) -> _Column:
@@ -97,8 +114,8 @@ def _instance(model: type[M], table: _Table, row: tuple[Any, ...], using: str) -
     instance._state = state
     members = vars(instance)
     members.update(zip(table.names, row, strict=True))
-    for number, convert in table.readers:
-        members[table.names[number]] = convert(row[number])
+    for name, convert in table.readers:
+        members[name] = convert(members[name])
     return instance
 
 
@@ -106,19 +123,33 @@ def make(model: type[M], **given: Any) -> M:
     """A new row, unsaved: what `model(**given)` gives, without its walk over fields and signals."""
     instance = model.__new__(model)
     instance._state = ModelState()
-    members = vars(instance)
-    for name, default in _table(model).defaults:
-        members[name] = given.pop(name) if name in given else default()
-    for name, related in given.items():
-        if name not in _relations(model):
+    table, members, relations = _table(model), vars(instance), _relations(model)
+    members.update(table.constants)
+    for name, default in table.defaults:
+        if name not in given:
+            members[name] = default()
+    for name, value in given.items():
+        if name in relations:
+            relate(instance, name, value)
+        elif name in table.names:
+            members[name] = value
+        else:
             raise TypeError(f"{model.__name__} has no field {name}")
-        setattr(instance, name, related)  # sets its column too
     return instance
 
 
+def relate(row: Model, name: str, related: Model) -> None:
+    """What `row.name = related` does, without its look at routers and caches that cannot be there."""
+    column, target = _relations(type(row))[name]
+    vars(row)[column] = vars(related)[target]
+    row._state.fields_cache[name] = related
+
+
 @cache
-def _relations(model: type[Model]) -> frozenset[str]:
-    return frozenset(field.name for field in model._meta.concrete_fields if field.is_relation)
+def _relations(model: type[Model]) -> dict[str, tuple[str, str]]:
+    """Per foreign key its column here and the one it names there."""
+    keys = (field for field in model._meta.concrete_fields if isinstance(field, ForeignKey))
+    return {field.name: (field.attname, field.target_field.attname) for field in keys}
 
 
 def insert(row: Model, *, using: str) -> None:
@@ -144,17 +175,25 @@ def save(row: Model, *, using: str) -> None:
 
 def contents(row: Model) -> tuple[Any, ...]:
     """What the row holds, column by column: two of one row differ where it was changed between them."""
-    return tuple(getattr(row, name) for name in _table(type(row)).names)
+    return _table(type(row)).contents(row)
 
 
-def _given(row: Model, columns: tuple[_Column, ...], using: str) -> list[Any]:
+def _given(row: Model, columns: _Columns, using: str) -> Sequence[Any]:
     """The values of a row as the database takes them."""
-    given = []
-    for attribute, field, plain in columns:
-        held = getattr(row, attribute)
-        is_plain = plain is not None and (held is None or type(held) is plain)
-        given.append(held if is_plain else field.get_db_prep_save(held, connections[using]))
-    return given
+    held = columns.get(row)
+    kinds = tuple(map(type, held))
+    if kinds in columns.plain:
+        return held
+    taken = zip(columns.all, held, strict=True)
+    is_plain = [plain is not None and (value is None or type(value) is plain) for (_, _, plain), value in taken]
+    if all(is_plain):
+        columns.plain.add(kinds)
+        return held
+    connection = connections[using]
+    return [
+        value if is_ready else column.field.get_db_prep_save(value, connection)
+        for column, value, is_ready in zip(columns.all, held, is_plain, strict=True)
+    ]
 
 
 def _is_counted(field: Field[Any, Any]) -> bool:

@@ -8,21 +8,17 @@ from django.db import connections, transaction
 
 from apps.audit import services as audit
 from apps.engine.decision import DecisionInputs
-from apps.engine.desk import LimitRecord
 from apps.engine.record import settings_bytes
-from apps.engine.router import RouterParams
-from apps.engine.values import Filters
 
 MOST = 256
 
 # Per database: the bytes that a committed transaction has stored. A set is added to and asked by single operations.
 _stored: set[tuple[str, bytes]] = set()
-_bytes: dict[tuple[LimitRecord, RouterParams, Filters], bytes] = {}
 
 
 def settings_keep(inputs: DecisionInputs, *, using: str) -> None:
     """Put limits, router and filters into the store, unless an earlier COMMIT did. The caller holds a transaction."""
-    entry = (_database(using), _settings_bytes(inputs))
+    entry = (_database(using), settings_bytes(inputs))
     if entry in _stored:
         return
     audit.snapshot_put(body=entry[1], using=using)
@@ -33,17 +29,6 @@ def settings_keep(inputs: DecisionInputs, *, using: str) -> None:
 def forget() -> None:
     """Ask the store again, for whoever empties or replaces a database under a running process."""
     _stored.clear()
-
-
-def _settings_bytes(inputs: DecisionInputs) -> bytes:
-    """The snapshot's bytes, which are the same as long as these three are."""
-    parts = (inputs.limits, inputs.params, inputs.filters)
-    known = _bytes.get(parts)
-    if known is None:
-        if len(_bytes) >= MOST:
-            _bytes.clear()
-        known = _bytes[parts] = settings_bytes(inputs)
-    return known
 
 
 def _remember(entry: tuple[str, bytes]) -> None:

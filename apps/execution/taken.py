@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
+import orjson
 
 from apps.audit import statements
 from apps.engine.consumption import (
@@ -48,7 +47,7 @@ def ledger_read(symbol: str, rules: Filters, *, using: str) -> Consumption:
 
 def ledger_write(ledger: Consumption, rules: Filters, *, last_trade_id: int | None = None, using: str) -> None:
     """Keep the ledger; the last trade that was matched is kept as it is where none is given."""
-    taken = json.dumps(ledger.to_json())
+    taken = orjson.dumps(ledger.to_json()).decode()
     trade_id = NO_TRADE if last_trade_id is None else last_trade_id
     given = (ledger.symbol, taken, rules.revision, trade_id, ledger.ts_ms)
     statements.run(_KEEP if last_trade_id is None else _KEEP_WITH_TRADE, given, using=using)
@@ -88,14 +87,12 @@ def ledger_after(inputs: DecisionInputs, decision: Decision) -> Consumption | No
         return None
     side = -decision.ints.side
     fills = [(ticks, lots) for ticks, lots, _ in decision.fills]
-    return take(inputs.ledger, _displayed(inputs, inputs.ledger), side, fills)
+    return take(inputs.ledger, _displayed(inputs, inputs.ledger, side), side, fills)
 
 
-def _displayed(inputs: DecisionInputs, ledger: Consumption) -> Depth:
-    """The arrival book as it was displayed: what was offered to the order and what we had taken before."""
-
-    def whole(rows: IntArray2d, side: int) -> tuple[tuple[int, int], ...]:
-        return tuple((int(ticks), int(lots) + taken_at(ledger, side, int(ticks))) for ticks, lots in rows)
-
-    bids, asks = whole(inputs.bids, BUY), whole(inputs.asks, SELL)
+def _displayed(inputs: DecisionInputs, ledger: Consumption, side: int) -> Depth:
+    """One side of the arrival book as it was displayed: what was offered to the order and what we had taken before."""
+    rows = inputs.bids if side == BUY else inputs.asks
+    whole = tuple((ticks, lots + taken_at(ledger, side, ticks)) for ticks, lots in rows.tolist())
+    bids, asks = (whole, ()) if side == BUY else ((), whole)
     return Depth(inputs.symbol, inputs.arrival_ts_ms, 0, bids, asks, 0, -1)

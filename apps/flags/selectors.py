@@ -35,7 +35,12 @@ def flag_value(name: str, *, using: str = DEFAULT_DB_ALIAS) -> FlagValue:
     return flags_current(using=using)[name]
 
 
-def flags_of_controls(controls: Mapping[str, Any]) -> dict[str, FlagValue]:
+def environment() -> tuple[str | None, ...]:
+    """What the environment says of every flag, in their order; None where it says nothing."""
+    return tuple(os.environ.get(flag.env_name) for flag in FLAGS)
+
+
+def flags_of_controls(controls: Mapping[str, Any], env: tuple[str | None, ...] | None = None) -> dict[str, FlagValue]:
     """The value of every flag, from values by control key (`flag.BOCPD`) that the caller has read already.
 
     A decision reads all controls in one SELECT; this combines them with the environment and asks the database nothing.
@@ -43,10 +48,10 @@ def flags_of_controls(controls: Mapping[str, Any]) -> dict[str, FlagValue]:
     return {
         flag.name: evaluate(
             flag,
-            env_text=os.environ.get(flag.env_name),
+            env_text=env_text,
             db_value=_plain(controls[flag.control_key]) if flag.control_key in controls else UNSET,
         ).value
-        for flag in FLAGS
+        for flag, env_text in zip(FLAGS, environment() if env is None else env, strict=True)
     }
 
 

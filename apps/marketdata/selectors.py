@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Max, Min, Q, QuerySet
 
+from apps.audit import statements
 from apps.engine.errors import UnknownName
 from apps.engine.order_filters import OrderRules
 from apps.engine.values import E8, Bars, Filters
@@ -47,12 +49,20 @@ class SymbolInfo(NamedTuple):
 
 def watch_list() -> list[SymbolInfo]:
     """The symbols of the setting SYMBOLS whose filters are known, in its order."""
-    with connection.cursor() as cursor:
-        cursor.execute(_WATCH_LIST.format(", ".join(["%s"] * len(settings.SYMBOLS))), settings.SYMBOLS)
-        found = {
-            row[0]: SymbolInfo(row[0], row[1], row[2], row[3], Filters(*row[5:]), row[4]) for row in cursor.fetchall()
-        }
-    return [found[name] for name in settings.SYMBOLS if name in found]
+    names = settings.SYMBOLS
+    rows = statements.rows(_watch_list_sql(len(names)), names, using=DEFAULT_DB_ALIAS)
+    found = {row[0]: _symbol_info(row) for row in rows}
+    return [found[name] for name in names if name in found]
+
+
+@cache
+def _watch_list_sql(n_symbols: int) -> str:
+    return _WATCH_LIST.format(", ".join(["%s"] * n_symbols))
+
+
+@lru_cache(maxsize=1024)
+def _symbol_info(row: tuple[Any, ...]) -> SymbolInfo:
+    return SymbolInfo(row[0], row[1], row[2], row[3], Filters(*row[5:]), row[4])
 
 
 def is_known(symbol: str) -> bool:

@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
@@ -144,7 +143,7 @@ def _once_per_thread(using: str) -> Iterator[None]:
 @contextmanager
 def _locked(name: str, mode: int, poll_s: float = POLL_S) -> Iterator[None]:
     """`flock` belongs to the open file, so each holder opens its own: threads of one process exclude each other too."""
-    descriptor = os.open(Path(settings.VAR_DIR) / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(os.path.join(settings.VAR_DIR, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _wait_for(descriptor, mode, poll_s)
         yield

@@ -18,7 +18,8 @@ def sentinel_path() -> Path:
 def sentinel_reason() -> str | None:
     """Why the sentinel was set; None when there is none. A sentinel that cannot be read counts as set."""
     try:
-        return sentinel_path().read_text(errors="replace").strip() or UNREADABLE
+        with open(os.path.join(settings.VAR_DIR, FILE_NAME), errors="replace") as file:
+            return file.read().strip() or UNREADABLE
     except FileNotFoundError:
         return None
     except OSError:

@@ -10,15 +10,27 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.web.renderers import CamelCaseJSONRenderer
 
+ANYTHING = "*/*"
+
 
 class AsyncAPIView(APIView):
     """The steps of `APIView.dispatch`, awaiting the handler. Who presents neither token nor session is nobody, which
     needs no look-up; everybody else is looked up on the request's thread."""
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        """The first renderer where the client takes anything: what the search for the best would find."""
+        is_any = request.META.get("HTTP_ACCEPT", ANYTHING) == ANYTHING
+        if is_any and not request.META.get("QUERY_STRING") and not self.format_kwarg:
+            first = self.get_renderers()[0]
+            return first, first.media_type
+        found: tuple[BaseRenderer, str] = super().perform_content_negotiation(request, force)
+        return found
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         self.args, self.kwargs = args, kwargs

@@ -6,6 +6,7 @@ twisted's reactor: `daphne.server` installs the asyncio one.
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from daphne.server import Server  # isort: skip - installs the reactor that the next imports need
@@ -82,6 +83,13 @@ class LimitedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne is untype
 
 class DeskServer(Server):  # type: ignore[misc]  # daphne is untyped
     """Daphne's server on our own protocols. `run()` assigns its own factories; the setters change them."""
+
+    def run(self) -> None:
+        """Serve. What is in memory by now stays there: a full collection that looked at all of it would stop every
+        request and decision for a tenth of a second or two."""
+        gc.collect()
+        gc.freeze()
+        super().run()
 
     @property
     def http_factory(self) -> LimitedHTTPFactory:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from apps.engine.decimals import e8_text
@@ -58,7 +59,12 @@ def _number_text(value: Any, field: str) -> str:
 def iso_ms(ts_ms: int) -> str:
     """`2026-01-01T00:00:00.000Z`."""
     seconds, milliseconds = divmod(int(ts_ms), 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    return f"{_iso_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _iso_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse_time(text: Any, field: str) -> int:

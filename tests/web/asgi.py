@@ -63,3 +63,25 @@ async def _post(handler: ASGIHandler, path: str, body: bytes, headers: dict[str,
     await handler(scope_of("POST", path, headers, len(body)), receive, send)  # type: ignore[arg-type]
     names = {name.decode().lower(): value.decode() for name, value in said[0]["headers"]}
     return Told(said[0]["status"], names, b"".join(message["body"] for message in said[1:]))
+
+
+def leave(path: str, last_word: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """What a client is told who leaves as soon as it has asked, or says something odd."""
+    return asyncio.run(_leave(DeskHandler(), path, last_word or {"type": "http.disconnect"}))
+
+
+async def _leave(handler: ASGIHandler, path: str, last_word: dict[str, Any]) -> list[dict[str, Any]]:
+    said: list[dict[str, Any]] = []
+    left = [{"type": "http.request", "body": b"{}", "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if left:
+            return left.pop()
+        await asyncio.sleep(0.05)
+        return last_word
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message)
+
+    await handler(scope_of("POST", path, {}, 2), receive, send)  # type: ignore[arg-type]
+    return said

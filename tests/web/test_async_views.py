@@ -89,6 +89,9 @@ CASES: list[tuple[dict[str, Any], int]] = [
     ({"x-forwarded-for": "192.0.2.1"}, 401),
     ({"authorization": "Bearer tdk_wrong"}, 401),
     ({"accept": "image/png"}, 406),
+    ({"accept": "*/*"}, 200),
+    ({"accept": "application/json"}, 200),
+    ({"accept": "text/html;q=0.1, application/json"}, 200),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from django.urls import Resolver404, resolve
 
 from apps.web.asgi import DeskHandler
 from apps.web.routes import match_of
-from tests.web import asgi
+from tests.web import asgi, urls
 
 DESK = "tradedesk.urls"
 
@@ -59,3 +60,45 @@ def test_nothing_waits_for_a_thread_at_the_beginning(desk_db: Path) -> None:
         request_started._live_receivers(DeskHandler) == ([], [])
         and close_old_connections in (request_finished._live_receivers(DeskHandler)[0])
     )
+
+
+def test_a_request_that_needs_no_thread_starts_none_and_ends_all_the_same(
+    desk_db: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ROOT_URLCONF = "tests.web.urls"
+    started, ended = [], []
+    begin = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread.name), begin(thread))[1])
+    request_finished.connect(listener := lambda **_: ended.append(threading.current_thread()))
+    try:
+        assert asgi.post("/test/here", b"{}").status_code == 200
+        assert (started, ended) == ([], [threading.main_thread()])
+        assert asgi.post("/test/thread", b"{}").status_code == 200
+    finally:
+        request_finished.disconnect(listener)
+    assert started and ended[1] is not threading.main_thread()
+
+
+def test_a_connection_is_closed_by_the_thread_that_opened_it(desk_db: Path, settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.web.urls"
+    urls.opened.clear()
+    assert asgi.post("/test/thread", b"{}").status_code == 200
+    assert len(urls.opened) == 1 and urls.opened[0].connection is None
+
+
+def test_an_answer_ends_when_the_client_leaves_first(desk_db: Path, settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.web.urls"
+    ended: list[Any] = []
+    request_finished.connect(listener := lambda **_: ended.append(1))
+    try:
+        urls.stopped.clear()
+        assert asgi.leave("/test/never") == []
+    finally:
+        request_finished.disconnect(listener)
+    assert ended == [1] and urls.stopped == ["never"]
+
+
+def test_a_message_that_no_client_sends_is_an_error_of_the_server(desk_db: Path, settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.web.urls"
+    with pytest.raises(AssertionError, match="after request body"):
+        asgi.leave("/test/never", {"type": "http.nonsense"})

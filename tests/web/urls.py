@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -68,6 +73,40 @@ class RaisingView(APIView):
     post = get
 
 
+opened: list[Any] = []
+stopped: list[str] = []
+
+
+@csrf_exempt
+async def here(request: HttpRequest) -> HttpResponse:
+    """Answers on the event loop's own thread."""
+    return HttpResponse(b"{}")
+
+
+@csrf_exempt
+async def thread(request: HttpRequest) -> HttpResponse:
+    """Asks the database, on a thread of the request; the database is to be closed at its end."""
+
+    def ask() -> None:
+        connection = connections["default"]
+        connection.ensure_connection()
+        connection.close_at = 0.0
+        opened.append(connection)
+
+    await sync_to_async(ask)()
+    return HttpResponse(b"{}")
+
+
+@csrf_exempt
+async def never(request: HttpRequest) -> HttpResponse:
+    """Goes on until it is told to stop."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        stopped.append("never")
+    return HttpResponse(b"{}")
+
+
 class UnlistedView(APIView):
     """Has no row in the role table."""
 
@@ -85,6 +124,9 @@ class FlagsProbe(APIView):
 
 
 urlpatterns = [
+    route("test/here", here, name="test-here"),
+    route("test/thread", thread, name="test-thread"),
+    route("test/never", never, name="test-never"),
     route("test/echo", EchoView, name="test-echo"),
     route("test/raise/<name>", RaisingView, name="test-raise"),
     route("test/unlisted", UnlistedView, name="test-unlisted"),
