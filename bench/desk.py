@@ -152,7 +152,10 @@ def show(found: dict[str, Any]) -> None:
     print(
         f"detector, changing series   {detector['changing_per_s']:8,.0f} obs/s, error {detector['changing_error']:.1e}"
     )
-    print(f"detector, stationary series {detector['stationary_per_s']:8,.0f} obs/s")
+    print(
+        f"detector, stationary series {detector['stationary_per_s']:8,.0f} obs/s, error of P(L <= 10)"
+        f" {detector['stationary_recent_error']:.1e}, of E[L] {detector['stationary_age_error']:.1e} of it"
+    )
     print(f"nautilus_trader: {found['nautilus']}")
     print(f"load at the end: {found['load']:.1f}")
 

@@ -17,6 +17,7 @@ import math
 import numpy as np
 from numba import njit
 
+from apps.engine.borrowing import borrowed
 from apps.engine.errors import InvalidInput
 from apps.engine.runs import (
     B_ALPHA0,
@@ -34,11 +35,12 @@ from apps.engine.runs import (
     COLUMNS,
     J_CAP,
     J_COUNT,
+    J_LIMIT,
     J_MODE,
     J_SEEN,
-    dot_nb,
     heaviest_nb,
     make_room_nb,
+    mean_length_nb,
     prune_nb,
     sum_nb,
 )
@@ -75,51 +77,54 @@ def bocpd_state(
     f, i = np.zeros(bocpd_floats(cap)), np.zeros(BOCPD_INTS, dtype=np.int64)
     f[:B_RATIO0] = mean, kappa, alpha, beta, hazard, prune_mass
     f[B_RATIO0] = math.exp(math.lgamma(alpha + 0.5) - math.lgamma(alpha)) / math.sqrt(math.pi)
-    i[J_CAP] = cap
+    i[J_CAP] = i[J_LIMIT] = cap
     return f, i
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def bocpd_update_nb(f: Array1d, i: IntArray1d, x: float) -> float:
     """Take in one finite observation; answers ln p(x | what came before)."""
+    f, i = borrowed(f), borrowed(i)
     cap = i[J_CAP]
-    if i[J_COUNT] == cap:
+    if i[J_COUNT] >= i[J_LIMIT]:
         make_room_nb(f, i)
     _birth_nb(f, i)
     start, end = B_RUNS, B_RUNS + i[J_COUNT]
     mass, mean = f[start:end], f[start + cap : end + cap]
     precision, length = f[start + 2 * cap : end + 2 * cap], f[start + 3 * cap : end + 3 * cap]
-    ratio, work = f[start + 4 * cap : end + 4 * cap], f[start + 5 * cap : end + 5 * cap]
-    _learn_nb(mass, mean, precision, length, ratio, work, f[B_KAPPA0], f[B_ALPHA0], x)
+    ratio, offset = f[start + 4 * cap : end + 4 * cap], f[start + 5 * cap : end + 5 * cap]
+    work = f[start + 6 * cap : end + 6 * cap]
+    _learn_nb(mass, mean, precision, length, ratio, work, f[B_KAPPA0], f[B_ALPHA0], 1.0 - f[B_HAZARD], x)
     total = sum_nb(mass, mass.shape[0])
     f[B_LOG_EVIDENCE] += math.log(total)
     i[J_SEEN] += 1
-    i[J_COUNT] = prune_nb(mass, mean, precision, length, ratio, f[B_PRUNE_MASS] * total)
-    _summarize_nb(f, i, mass, length)
+    i[J_COUNT] = prune_nb(mass, mean, precision, length, ratio, offset, f[B_PRUNE_MASS] * total, total)
+    if i[J_LIMIT] < cap and i[J_COUNT] < i[J_LIMIT] // 2:
+        i[J_LIMIT] = cap
+    _summarize_nb(f, i, mass, length, offset)
     return math.log(total)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _birth_nb(f: Array1d, i: IntArray1d) -> None:
-    """Split the hazard off every run into one that starts with the coming observation."""
+    """A run that starts with the coming observation. Its mass is the hazard's share; 1 - hazard meets all at once."""
     cap, count, hazard = i[J_CAP], i[J_COUNT], f[B_HAZARD]
-    for j in range(B_RUNS, B_RUNS + count):
-        f[j] *= 1.0 - hazard
     at = B_RUNS + count
-    f[at] = hazard if count > 0 else 1.0
+    f[at] = (hazard if count > 0 else 1.0) / (1.0 - hazard)
     f[at + cap] = f[B_MEAN0]
     f[at + 2 * cap] = 1.0 / f[B_BETA0]
     f[at + 3 * cap] = 0.0
     f[at + 4 * cap] = f[B_RATIO0]
+    f[at + 5 * cap] = 0.0
     i[J_COUNT] = count + 1
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _learn_nb(
     mass: Array1d, mean: Array1d, precision: Array1d, length: Array1d, ratio: Array1d, work: Array1d,
-    kappa0: float, alpha0: float, x: float,
+    kappa0: float, alpha0: float, survival: float, x: float,
 ) -> None:  # fmt: skip
-    """Update every run by x, and its mass by its Student-t predictive density.
+    """Update every run by x, and its mass by its survival of a step and its Student-t predictive density.
 
     With u = kappa (x - mean)^2 / (2 (kappa + 1) beta) the density is
     ratio * sqrt(kappa / (2 (kappa + 1) beta')) * (1 + u)^-alpha, where beta' = beta (1 + u) and
@@ -140,7 +145,7 @@ def _learn_nb(
         per_a = inverse * er * b
         learned = precision[j] * (inverse * er * a * a)
         precision[j] = learned
-        density = ratio[j] * math.sqrt(0.5 * kappa * per_a * learned)
+        density = survival * ratio[j] * math.sqrt(0.5 * kappa * per_a * learned)
         mean[j] += distance * per_a
         ratio[j] = (alpha0 + 0.5 * length[j]) * inverse * ab * e
         s = c * inverse * ab * r
@@ -150,11 +155,11 @@ def _learn_nb(
         n_large += is_large
         s = 0.0 if is_large else s
         q = s * s
-        # artanh(s) to s^11 (the next term is below 3e-15 of it), then exp(t / 64) to t^9 and six squarings.
-        p = 1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0))
-        p = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * p))
+        # artanh(s) to s^9 (the next term is below 6e-13 of it), then exp(t / 64) to t^8 and six squarings.
+        p = 1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0))
+        p = 1.0 + q * (1.0 / 3.0 + q * p)
         t = exponent * s * p * (-1.0 / 64.0)
-        e = 1.0 / 5040.0 + t * (1.0 / 40320.0 + t * (1.0 / 362880.0))
+        e = 1.0 / 5040.0 + t * (1.0 / 40320.0)
         e = 1.0 / 24.0 + t * (1.0 / 120.0 + t * (1.0 / 720.0 + t * e))
         e = 1.0 + t * (1.0 + t * (0.5 + t * (1.0 / 6.0 + t * e)))
         e *= e
@@ -181,16 +186,16 @@ def _large_powers_nb(mass: Array1d, length: Array1d, work: Array1d, before: floa
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _summarize_nb(f: Array1d, i: IntArray1d, mass: Array1d, length: Array1d) -> None:
+def _summarize_nb(f: Array1d, i: IntArray1d, mass: Array1d, length: Array1d, offset: Array1d) -> None:
     """P(L <= 10), E[L] and the likeliest L (the shorter of equals)."""
     mode = heaviest_nb(mass, i[J_COUNT])
     recent, j = 0.0, i[J_COUNT] - 1
-    while j >= 0 and length[j] <= RECENT:
+    while j >= 0 and length[j] + offset[j] <= RECENT:
         recent += mass[j]
         j -= 1
     f[B_P_RECENT] = recent
-    f[B_MEAN_LENGTH] = dot_nb(mass, length, i[J_COUNT])
-    i[J_MODE] = int(length[mode])
+    f[B_MEAN_LENGTH] = mean_length_nb(mass, length, offset, i[J_COUNT])
+    i[J_MODE] = int(length[mode] + offset[mode] + 0.5)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -205,5 +210,6 @@ def bocpd_batch_nb(f: Array1d, i: IntArray1d, x: Array1d, recent: Array1d, mode:
 def segment_posterior(f: Array1d, i: IntArray1d) -> tuple[IntArray1d, Array1d]:
     """(L, P(L)) of the runs alive, shortest first; merged runs stand at their mean length."""
     cap, count = int(i[J_CAP]), int(i[J_COUNT])
-    lengths = np.rint(f[B_RUNS + 3 * cap : B_RUNS + 3 * cap + count][::-1]).astype(np.int64)
+    told = f[B_RUNS + 3 * cap : B_RUNS + 3 * cap + count] + f[B_RUNS + 5 * cap : B_RUNS + 5 * cap + count]
+    lengths = np.rint(told[::-1]).astype(np.int64)
     return lengths, f[B_RUNS : B_RUNS + count][::-1].copy()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from apps.engine.borrowing import borrowed
 from apps.engine.breakers import breakers_nb
 from apps.engine.decision import (
     FLOATS,
@@ -123,6 +124,7 @@ def decide_nb(
     params: RouterParams, arrival: ArrivalRecord, bids: IntArray2d, asks: IntArray2d, u: float, w: Any,
 ) -> None:  # fmt: skip
     """One decision, written into the workspace `w`. `bids`, `asks` are (ticks, lots) rows of the arrival book."""
+    arms, gates, bids, asks, w = borrowed(arms), borrowed(gates), borrowed(bids), borrowed(asks), borrowed(w)
     open_record_nb(view, desk, u, w)
     desk = breakers_nb(desk, limits, w.out_i)
     reason, signed_lots = intent_nb(view, arms, gates, desk, limits, terms, params, arrival.ask_ticks, u, w)

@@ -15,6 +15,7 @@ import math
 
 from numba import njit
 
+from apps.engine.borrowing import borrowed
 from apps.engine.decision import (
     ARM_A,
     ARM_B,
@@ -271,6 +272,8 @@ def observe_batch_nb(
 
     So is every grid bar where `seen` has room for rows; answers how many it wrote.
     """
+    s, signals, seen = borrowed(s), borrowed(signals), borrowed(seen)
+    warm_ups, inactive = borrowed(warm_ups), borrowed(inactive)
     n_rows, last, has_room = 0, index.shape[0] - 1, seen.ints.shape[0] > 0
     feature_f, feature_i, slots_i, slots_f, scalars_i = s.feature_f, s.feature_i, s.slots_i, s.slots_f, s.scalars_i
     for t in range(last + 1):

@@ -35,9 +35,12 @@ def extent_nb(
     Fills row LIVE, and each live arm's coefficients. An arm whose whole reach lies below `low` is not live.
     """
     low, high = floor, -math.inf
+    reach, reach_df = 0.0, math.nan
     for k in range(loc.shape[0]):
         if admissible[k] != 0 and scale[k] > 0.0:
-            work[REACH, k] = scale[k] * math.sqrt(df[k] * math.expm1(REACH_SQUARED / df[k]))
+            if df[k] != reach_df:  # arms that learned alike share it
+                reach, reach_df = math.sqrt(df[k] * math.expm1(REACH_SQUARED / df[k])), df[k]
+            work[REACH, k] = scale[k] * reach
             low = max(low, loc[k] - work[REACH, k]) if not has_floor else low
     n_live, last = 0, -1
     for k in range(loc.shape[0]):

@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from apps.engine.bocpd import bocpd_floats, bocpd_state, bocpd_update_nb, segment_posterior
+from apps.engine.borrowing import borrowed
 from apps.engine.errors import InvalidInput
 from apps.engine.runs import B_LOG_EVIDENCE, B_MEAN_LENGTH, B_P_RECENT, BOCPD_INTS, J_MODE, J_SEEN
 from apps.engine.values import Array1d, IntArray1d
@@ -176,6 +177,7 @@ def regime_batch_nb(
     labels: IntArray1d,
 ) -> None:
     """Alarm and label of each grid bar."""
+    f, i = borrowed(f), borrowed(i)
     for t in range(realized_vol.shape[0]):
         alarms[t] = regime_grid_nb(f, i, realized_vol[t], horizon_return[t], sigma_previous[t], is_enabled[t])
         labels[t] = i[I_LABEL]

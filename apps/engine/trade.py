@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from numba import njit
 
+from apps.engine.borrowing import borrowed
 from apps.engine.decide import decide_nb
 from apps.engine.decision import ArrivalRecord, TermsRecord, ViewRecord, Workspace
 from apps.engine.desk import LimitRecord
@@ -115,6 +116,9 @@ def trade_nb(
     """The account over a stretch of steps; answers the number of decisions so far. Row 0 of `seen` is the view that
     is due from the stretch before, the grid bars of this one follow; `rows` counts them.
     """
+    seen, market, book, out, w = borrowed(seen), borrowed(market), borrowed(book), borrowed(out), borrowed(w)
+    units, steps, rules, empty = borrowed(units), borrowed(steps), borrowed(rules), borrowed(empty)
+    rows, symbol_ids = borrowed(rows), borrowed(symbol_ids)
     for s in range(units.shape[0]):
         rows[s] = 0
     for i in range(market.present.shape[1]):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from apps.engine.bocpd import bocpd_batch_nb, bocpd_state, bocpd_update_nb, segment_posterior
+from apps.engine.bocpd import (
+    B_MEAN_LENGTH,
+    B_P_RECENT,
+    bocpd_batch_nb,
+    bocpd_state,
+    bocpd_update_nb,
+    segment_posterior,
+)
 from apps.engine.regime import DETECTOR_RUNS
 from bench.whole_desk.market import took
 
@@ -41,10 +48,26 @@ def posterior_error(x: np.ndarray) -> float:
     return worst
 
 
+def reading_errors(x: np.ndarray) -> tuple[float, float]:
+    """The largest difference of P(L <= 10), and that of E[L] as a part of it, from the exact recursion."""
+    f, i = bocpd_state(DETECTOR_RUNS)
+    g, j = bocpd_state(x.shape[0] + 1, prune_mass=0.0)
+    recent = age = 0.0
+    for value in x:
+        bocpd_update_nb(f, i, value)
+        bocpd_update_nb(g, j, value)
+        recent = max(recent, abs(f[B_P_RECENT] - g[B_P_RECENT]))
+        age = max(age, abs(f[B_MEAN_LENGTH] / g[B_MEAN_LENGTH] - 1.0))
+    return float(recent), float(age)
+
+
 def rows() -> dict[str, float]:
     data = series(N)
+    recent, age = reading_errors(data["stationary"][:N_EXACT])
     return {
         "changing_per_s": speed(data["changing"]),
         "stationary_per_s": speed(data["stationary"]),
         "changing_error": posterior_error(data["changing"][:N_EXACT]),
+        "stationary_recent_error": recent,
+        "stationary_age_error": age,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from apps.engine.borrowing import borrowed
 from apps.engine.features import (
     N_FEATURES,
     context_nb,
@@ -32,7 +33,7 @@ def features_nb(
     horizon: int, x: Array1d, grids: Array2d,
 ) -> None:  # fmt: skip
     """Features of every bar; at grid bars context, medians and what the regime reads."""
-    row = 0
+    f, i, row = borrowed(f), borrowed(i), 0
     for t in range(close.shape[0]):
         features_bar_nb(f, i, open_[t], high[t], low[t], close[t], volume[t])
         if t % horizon == 0:
@@ -47,6 +48,8 @@ def features_nb(
 def learning_nb(
     n: int, sxx: Array2d, sxy: Array2d, syy: Array1d, seen: Array1d, x: Array1d, y: Array1d, mask: IntArray1d
 ) -> None:  # fmt: skip
+    sxx, sxy, syy, seen = borrowed(sxx), borrowed(sxy), borrowed(syy), borrowed(seen)
+    x, y, mask = borrowed(x), borrowed(y), borrowed(mask)
     for _ in range(n):
         discount_nb(sxx, sxy, syy, seen, 0.999)
         learn_nb(sxx, sxy, syy, seen, x, y, mask)

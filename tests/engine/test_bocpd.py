@@ -7,13 +7,15 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.special import gammaln, logsumexp
+from scipy.optimize import brentq
+from scipy.special import gammaln, logsumexp, poch, psi
 
 from apps.engine.bocpd import (
     B_LOG_EVIDENCE,
     B_MEAN_LENGTH,
     B_P_RECENT,
     J_COUNT,
+    J_LIMIT,
     J_MODE,
     bocpd_batch_nb,
     bocpd_state,
@@ -21,7 +23,7 @@ from apps.engine.bocpd import (
     segment_posterior,
 )
 from apps.engine.errors import InvalidInput
-from apps.engine.runs import make_room_nb
+from apps.engine.runs import gamma_ratio_nb, make_room_nb, merge_some_nb
 from tests.engine.series import digest
 
 Prior = tuple[float, float, float, float]
@@ -228,34 +230,67 @@ def test_the_mass_of_a_fresh_run_says_nothing_but_recent_mass_does() -> None:
 def full_state(cap: int, *, seed: int = 12) -> tuple[np.ndarray, np.ndarray]:
     """A state without a free place, of data without a change, where every run has weight."""
     f, i = bocpd_state(cap)
-    for value in np.random.default_rng(seed).standard_normal(3 * cap):
+    for value in np.random.default_rng(seed).standard_normal(cap):
         bocpd_update_nb(f, i, value)
-    assert i[J_COUNT] == cap
+    assert i[J_COUNT] == i[J_LIMIT] == cap
     return f, i
 
 
-def test_making_room_keeps_mass_mean_length_and_all_but_one_pair() -> None:
+def moments(columns: np.ndarray) -> np.ndarray:
+    """Of each run: E[lambda], E[mu lambda], E[mu^2 lambda], E[log lambda], told length; prior (0, 1, 2, 1)."""
+    _, mean, precision, length, _, offset, _ = columns
+    alpha, rate = 2.0 + 0.5 * length, (2.0 + 0.5 * length) * precision
+    return np.array(
+        [rate, mean * rate, 1.0 / (1.0 + length) + mean**2 * rate, psi(alpha) + np.log(precision), length + offset]
+    )
+
+
+def test_merging_keeps_moments_and_all_but_one_pair() -> None:
     f, i = full_state(90)
-    before = f[10:].reshape(6, 90).copy()
-    make_room_nb(f, i)
-    after = f[10:].reshape(6, 90)
+    before = f[10:].reshape(7, 90).copy()
+    assert merge_some_nb(f, i, 1)
+    after = f[10:].reshape(7, 90)
     at = int(np.flatnonzero(before[3] != after[3])[0])
-    assert i[J_COUNT] == 89 and not after[:, 89].any() and not after[5].any()
-    assert after[0].sum() == pytest.approx(before[0].sum(), rel=1e-15)
-    assert (after[0] * after[3]).sum() == pytest.approx((before[0] * before[3]).sum(), rel=1e-14)
-    assert before[3, at + 1] > 20.0
-    weights = before[0, at : at + 2] / before[0, at : at + 2].sum()
-    np.testing.assert_allclose(after[1:5, at], before[1:5, at : at + 2] @ weights, rtol=1e-14)
-    np.testing.assert_array_equal(after[:, :at], before[:, :at])
-    np.testing.assert_array_equal(after[:5, at + 1 : 89], before[:5, at + 2 :])
-    # The pair is the one whose lighter mass times squared relative difference of length is least.
-    gap = (before[3, :-1] - before[3, 1:]) / before[3, :-1]
-    loss = np.where(before[3, 1:] > 20.0, np.minimum(before[0, :-1], before[0, 1:]) * gap**2, np.inf)
+    assert i[J_COUNT] == 89 and not after[:, 89].any() and not after[6].any()
+    np.testing.assert_allclose(
+        after[0], [*before[0, :at], before[0, at : at + 2].sum(), *before[0, at + 2 :], 0.0], 1e-14
+    )
+    np.testing.assert_array_equal(after[1:, :at], before[1:, :at])
+    np.testing.assert_array_equal(after[1:6, at + 1 : 89], before[1:6, at + 2 :])
+    pair, merged = before[:, at : at + 2], after[:, at]
+    assert pair[3, 1] > 20.0 and after[0].sum() == pytest.approx(1.0, abs=1e-15)
+    expected = moments(pair) @ (pair[0] / pair[0].sum())
+    found = moments(after[:, at : at + 1])[:, 0]
+    np.testing.assert_allclose(found[[0, 1, 4]], expected[[0, 1, 4]], rtol=1e-13)
+    # kappa alone would keep E[mu^2 lambda], alpha alone E[log lambda]; the length is half way between the two.
+    by_kappa = 1.0 / (expected[2] - expected[1] ** 2 / expected[0]) - 1.0
+    deficit = math.log(expected[0]) - expected[3]
+    by_alpha = 2.0 * brentq(lambda alpha: math.log(alpha) - psi(alpha) - deficit, 5.0, 100.0) - 4.0
+    assert by_kappa < expected[4] and by_alpha < expected[4]
+    assert merged[3] == pytest.approx(0.5 * (by_kappa + by_alpha), rel=1e-4)
+    assert merged[4] == pytest.approx(poch(2.0 + 0.5 * merged[3], 0.5) / math.sqrt(math.pi), rel=1e-11)
+
+
+def test_the_pair_that_differs_least_is_merged() -> None:
+    f, i = full_state(90)
+    mass, mean, precision, length, *_ = f[10:].reshape(7, 90).copy()
+    assert merge_some_nb(f, i, 1)
+    at = int(np.flatnonzero(f[10 + 3 * 90 : 10 + 4 * 90] != length)[0])
+    rate = (2.0 + 0.5 * length) * precision
+    distance = 0.25 * (rate[:-1] + rate[1:]) * np.diff(mean) ** 2 * 2.0
+    distance += 0.5 * (2.0 * np.diff(rate) / (rate[:-1] + rate[1:])) ** 2
+    apart = (1.0 + length[:-1]) * distance + 1.0 - length[1:] / length[:-1]
+    loss = np.where(length[1:] > 20.0, np.minimum(mass[:-1], mass[1:]) * apart**2, np.inf)
     assert at == int(np.argmin(loss))
 
 
+@pytest.mark.parametrize("alpha", [10.0, 12.3, 77.0, 5_000.0])
+def test_the_gamma_ratio_of_merged_runs(alpha: float) -> None:
+    assert gamma_ratio_nb(alpha) == pytest.approx(poch(alpha, 0.5) / math.sqrt(math.pi), rel=1e-11)
+
+
 def test_a_full_state_stays_near_the_exact_one() -> None:
-    """Six runs of seven are merged away; what alarms and the age feature read hardly moves."""
+    """24 runs of 25 are merged away; what alarms and the age feature read hardly moves."""
     f, i = bocpd_state(200)
     g, j = bocpd_state(1_501, prune_mass=0.0)
     recent = age = 0.0
@@ -264,8 +299,28 @@ def test_a_full_state_stays_near_the_exact_one() -> None:
         bocpd_update_nb(g, j, value)
         recent = max(recent, abs(f[B_P_RECENT] - g[B_P_RECENT]))
         age = max(age, abs(f[B_MEAN_LENGTH] - g[B_MEAN_LENGTH]))
-    assert i[J_COUNT] == 200 and j[J_COUNT] == 1_500
+    assert i[J_COUNT] <= i[J_LIMIT] == 66 and j[J_COUNT] == 1_500
     assert 0.0 < recent < 1e-3 and 0.0 < age < 10.0
+
+
+def test_after_a_change_every_run_is_kept_again() -> None:
+    rng = np.random.default_rng(12)
+    before, after = rng.standard_normal(700), 8.0 + 0.1 * rng.standard_normal(60)
+    f, i = bocpd_state(600)
+    g, j = bocpd_state(761, prune_mass=0.0)
+    for value in before:
+        bocpd_update_nb(f, i, value)
+        bocpd_update_nb(g, j, value)
+    assert i[J_LIMIT] == 200 and i[J_COUNT] <= 200
+    for value in after:
+        bocpd_update_nb(f, i, value)
+        bocpd_update_nb(g, j, value)
+    assert i[J_LIMIT] == 600
+    full = np.zeros(760)
+    lengths, masses = segment_posterior(f, i)
+    full[lengths - 1] = masses
+    np.testing.assert_allclose(full[:60], segment_posterior(g, j)[1][:60], atol=1e-7, rtol=0)
+    assert np.argmax(full) == 59
 
 
 def test_where_only_short_runs_are_left_the_lightest_goes() -> None:
@@ -286,7 +341,7 @@ def test_a_very_long_segment_keeps_its_precision() -> None:
         bocpd_update_nb(f, i, value)
         if i[J_COUNT] > 40:  # keep the oldest run and some young ones; the test is about the oldest
             kept = i[J_COUNT] - 20
-            for column in range(5):
+            for column in range(6):
                 at = 10 + column * i[0]
                 f[at + 1 : at + 21] = f[at + kept : at + kept + 20]
                 f[at + 21 : at + 41] = 0.0
@@ -316,8 +371,8 @@ def test_unused_room_is_zero_and_the_summary_is_that_of_the_posterior() -> None:
     f, i = bocpd_state(500)
     for value in changing(700):
         bocpd_update_nb(f, i, value)
-        columns = f[10:].reshape(6, 500)
-        assert not columns[:, i[J_COUNT] :].any() and not columns[5].any()
+        columns = f[10:].reshape(7, 500)
+        assert not columns[:, i[J_COUNT] :].any() and not columns[6].any()
         lengths, masses = segment_posterior(f, i)
         assert np.all(np.diff(lengths) > 0)
         assert f[B_P_RECENT] == pytest.approx(masses[lengths <= 10].sum(), abs=1e-13)

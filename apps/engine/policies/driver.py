@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from numba import njit, types
 
+from apps.engine.borrowing import borrowed
 from apps.engine.policies.contract import UPDATE_SIGNATURE, Policy
 from apps.engine.values import Array1d
 
@@ -26,6 +27,7 @@ def policy_batch_nb(
     out: Array1d,
 ) -> None:
     """The signal after each bar. After this call `state` is that of the last bar."""
+    params, state = borrowed(params), borrowed(state)
     for t in range(close.shape[0]):
         out[t] = update(params, state, open_[t], high[t], low[t], close[t], volume[t])
 
