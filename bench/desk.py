@@ -156,6 +156,10 @@ def show(found: dict[str, Any]) -> None:
         f"detector, stationary series {detector['stationary_per_s']:8,.0f} obs/s, error of P(L <= 10)"
         f" {detector['stationary_recent_error']:.1e}, of E[L] {detector['stationary_age_error']:.1e} of it"
     )
+    print(
+        f"  the same, {detector['fine_runs']:,} runs      {detector['fine_per_s']:8,.0f} obs/s, error of P(L <= 10)"
+        f" {detector['fine_recent_error']:.1e}, of E[L] {detector['fine_age_error']:.1e} of it"
+    )
     print(f"nautilus_trader: {found['nautilus']}")
     print(f"load at the end: {found['load']:.1f}")
 
