@@ -11,6 +11,10 @@ def main() -> None:
     from tradedesk.env import prepare_process
 
     prepare_process()
+    if len(sys.argv) > 1 and not {"-h", "--help", "help", "--version"} & set(sys.argv[1:]):
+        from tradedesk.compiling import kernels_compiled
+
+        kernels_compiled(lambda line: print(line, file=sys.stderr, flush=True))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+from tradedesk.compiling import kernels_compiled
 from tradedesk.env import engine_hash
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -14,6 +16,8 @@ _VAR = tempfile.mkdtemp(prefix="tradedesk-test-")
 os.environ["TRADEDESK_VAR"] = _VAR
 # Kernels are keyed by the hash of their sources, so tests may share them with the desk of this checkout.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / "var" / "kernels" / engine_hash()))
+# Before Django imports the engine, by the two processes that fill an empty cache for the desk.
+kernels_compiled(lambda line: print(line, file=sys.stderr, flush=True))
 
 
 def pytest_unconfigure() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from django.conf import settings
 
@@ -19,7 +17,7 @@ from apps.risk.seeding import seed_controls
 from apps.strategy.facts import inactive_arms
 from apps.strategy.fold import observe_settings
 from apps.web.clock import wall_ms
-from tradedesk.warm import compile_kernels, warm_kernels
+from tradedesk.warm import warm_kernels
 
 Say = Callable[[str], None]
 
@@ -36,16 +34,9 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def kernels_ready(say: Say) -> None:
-    """Load the compiled engine, compiling what the cache does not hold."""
-    # Some kernels are compiled as soon as they are imported, so files in the folder prove nothing.
-    marker = Path(os.environ["NUMBA_CACHE_DIR"]) / "complete"
+    """Load the compiled engine."""
     started = time.monotonic()
-    if not marker.exists():
-        say("engine: compiling the kernels (first start only, up to a minute)")
-        compile_kernels(say)
     warm_kernels(Observer(observe_settings(settings.SYMBOLS[0])), inactive_arms())
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
     say(f"engine: kernels ready in {time.monotonic() - started:.1f} s")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -16,6 +16,9 @@ from apps.engine.values import Array1d, IntArray1d, IntArray2d
 MAX_WINDOW = 512  # a power of 2
 MAX_RATE = 64
 MAX_CLOSED = 64
+# Numbers of numpy's: numba compiles what they are handed to once, and not again for each plain constant.
+_SIDES: Any = np.array([0, 1, -1], np.int64)
+BOTH, BOUGHT, SOLD = _SIDES
 
 
 class BookState(NamedTuple):
@@ -71,7 +74,7 @@ def book_state(n_symbols: int, cash_e8: int) -> BookState:
 def orders_within_nb(times: IntArray1d, sides: IntArray1d, side: int, ts_ms: int) -> int:
     """Orders later than ts - 60 s, those of a clock that was stepped back included; unused places hold 0.
 
-    `side` 0 counts both sides.
+    `side` is BOTH, BOUGHT or SOLD.
     """
     count = 0
     for j in range(times.shape[0]):
@@ -128,10 +131,10 @@ def desk_of_nb(
     since_exit_ms = ts_ms - exit_ms if exit_ms > 0 else -1
     return DeskRecord(
         ts_ms, t[TOTAL_CASH], equity, high_water, book.positions[s], book.marks[s], other,
-        orders_within_nb(times, sides, 0, ts_ms), 0, t[TOTAL_BREAKER], 0, view_age_ms, unknown, 0, 0, 0, 0, 0, 0,
+        orders_within_nb(times, sides, BOTH, ts_ms), 0, t[TOTAL_BREAKER], 0, view_age_ms, unknown, 0, 0, 0, 0, 0, 0,
         t[TOTAL_DAY], t[TOTAL_DAY_START], t[TOTAL_DAY_LATCHED], t[TOTAL_PEAK], t[TOTAL_HARD_LATCHED],
-        orders_within_nb(times, sides, 1, ts_ms), orders_within_nb(times, sides, -1, ts_ms), book.repeat_latched[s],
-        since_exit_ms, closed, profit, -1, 0, book.dust[s],
+        orders_within_nb(times, sides, BOUGHT, ts_ms), orders_within_nb(times, sides, SOLD, ts_ms),
+        book.repeat_latched[s], since_exit_ms, closed, profit, -1, 0, book.dust[s],
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ was let in therefore hides no later one, as it would with mean and standard devi
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +63,10 @@ LOG_TEN = math.log(10.0)
 MINUTE_MS = 60_000
 
 # The windows of a Memory: close to close, last close to open, beyond the body, volume, and volume per trade.
-RETURN, GAP, REACH, VOLUME, SIZE = 0, 1, 2, 3, 4
+# Numbers of numpy's: numba compiles what they are handed to once, and not again for each plain constant.
 N_WINDOWS = 5
+_WHICH: Any = np.arange(N_WINDOWS, dtype=np.int64)
+RETURN, GAP, REACH, VOLUME, SIZE = _WHICH
 N_BELIEVED, COUNTS_TRADES = N_WINDOWS * WINDOW_INTS, N_WINDOWS * WINDOW_INTS + 1
 
 
@@ -112,7 +114,7 @@ def judge_nb(
     judged: Judged,
 ) -> None:
     """Walk the rows once, oldest first. A suspect whose level the next bar keeps is believed from then on."""
-    pending = -1
+    pending: Any = np.int64(-1)
     for row in range(bars.open_time_ms.shape[0]):
         if pending >= 0 and stays_nb(bars, last_nb(memory), pending, row, judged.codes[pending]):
             judged.kept[pending] = True

@@ -16,7 +16,7 @@ def channel_floats(capacity: int) -> int:
     return 2 + 2 * capacity
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[::1], i8, i8, f8, f8)", cache=True, error_model="numpy", nogil=True)
 def channel_push_nb(state: Array1d, at: int, capacity: int, bar: float, value: float) -> None:
     """Append the value of bar number `bar`; what is `capacity` bars older leaves."""
     values, bars = at + 2, at + 2 + capacity
@@ -39,7 +39,7 @@ def channel_push_nb(state: Array1d, at: int, capacity: int, bar: float, value: f
     state[at + 1] = length + 1
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8)", cache=True, error_model="numpy", nogil=True)
 def channel_highest_nb(state: Array1d, at: int) -> float:
     """The highest of the last `capacity` values pushed, at least one."""
     return state[at + 2 + int(state[at])]

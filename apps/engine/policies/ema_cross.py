@@ -14,7 +14,7 @@ S_COUNT, S_FAST, S_SLOW, S_VOLATILITY = 0, 1, 2, 3
 STATE_FLOATS = S_VOLATILITY + VOLATILITY_FLOATS
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("void(f8[::1], i8, f8, f8, f8)", cache=True, error_model="numpy", nogil=True)
 def ema_nb(state: Array1d, at: int, period: float, count: float, close: float) -> None:
     """TA-Lib's convention: the mean of the first `period` closes seeds the average. Until then state[at] is a sum."""
     if count < period:

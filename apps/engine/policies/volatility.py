@@ -17,7 +17,7 @@ VOLATILITY_ALPHA = 2.0 / (VOLATILITY_SPAN + 1.0)
 VOLATILITY_FLOATS = 3
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit("f8(f8[::1], i8, f8)", cache=True, error_model="numpy", nogil=True)
 def volatility_nb(state: Array1d, at: int, close: float) -> float:
     """Feed one close; the exponentially weighted (span 48) root mean square of log returns, 0 before the first."""
     previous = state[at]

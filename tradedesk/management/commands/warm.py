@@ -14,5 +14,7 @@ class Command(BaseCommand):
 
     help = "Compile the engine's kernels into the var folder, so that no start waits for the compiler."
 
+    requires_system_checks = ()
+
     def handle(self, *args: Any, **options: Any) -> None:
         kernels_ready(self.stdout.write)
