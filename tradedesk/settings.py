@@ -156,7 +156,10 @@ def _databases() -> dict[str, dict[str, object]]:
     if url:
         database = dj_database_url.parse(url, conn_max_age=0)
         database["ENGINE"] = "django_prometheus.db.backends.postgresql"
-        database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 8, "timeout": 10}
+        options = database.setdefault("OPTIONS", {})
+        options["pool"] = {"min_size": 1, "max_size": 8, "timeout": 10}
+        # Without a threshold psycopg prepares nothing, not even what asks for it; never of its own accord.
+        options["prepare_threshold"] = 2**31
         return {"default": dict(database)}
     return {
         "default": {

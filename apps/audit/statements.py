@@ -42,21 +42,28 @@ def _sent(sql: str, params: Sequence[Any], using: str, *, is_read: bool) -> list
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors:
         if connection.vendor == "postgresql":
-            cursor = _postgresql_cursor()(raw)
+            cursor = getattr(raw, "desk_cursor", None) or _postgresql_cursor(raw)
             cursor.execute(sql, params, prepare=True)
-        else:
-            cursor = raw.execute(_question_marks(sql), params)
+            return list(cursor.fetchall()) if is_read else []
+        cursor = raw.execute(_question_marks(sql), params)
         found: list[Row] = cursor.fetchall() if is_read else []
         cursor.close()
         return found
 
 
-@cache
-def _postgresql_cursor() -> Any:
-    """Django's PostgreSQL cursors put values into the text, which cannot be prepared."""
-    from psycopg import Cursor
+def _postgresql_cursor(raw: Any) -> Any:
+    """A cursor kept with its connection. Django's own put values into the text, which cannot be prepared.
 
-    return Cursor
+    Every int is sent as a bigint: by default its size says which type it has, and each combination of types would be
+    a statement of its own.
+    """
+    from psycopg import Cursor
+    from psycopg.types.numeric import Int8BinaryDumper
+
+    cursor = Cursor(raw)
+    cursor.adapters.register_dumper(int, Int8BinaryDumper)
+    raw.desk_cursor = cursor
+    return cursor
 
 
 @cache
