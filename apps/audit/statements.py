@@ -7,7 +7,8 @@ get one of Django's cursors all the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,20 @@ def first(sql: str, params: Sequence[Any] = (), *, using: str) -> Row | None:
 def run(sql: str, params: Sequence[Any] = (), *, using: str) -> None:
     """Send a statement that gives no rows worth reading."""
     _sent(sql, params, using, is_read=False)
+
+
+@contextmanager
+def together(*, using: str) -> Iterator[None]:
+    """Send what is written inside without waiting for each answer, where the database can. A read inside waits.
+
+    An error of a statement may come as late as the end of the block, so what a statement changed cannot be counted.
+    """
+    connection: Any = connections[using]
+    if connection.vendor != "postgresql" or connection.connection is None:
+        yield
+        return
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
 
 
 def _sent(sql: str, params: Sequence[Any], using: str, *, is_read: bool) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from apps.audit import services as audit
+from apps.audit import statements
 from apps.engine.decision import SOURCE_ROUTER, Decision, DecisionInputs
 from apps.engine.embedding import UNFITTED
 from apps.engine.order_values import FeeAsset
@@ -83,25 +84,26 @@ def decision_record(
         request_id=request.request_id,
     )
     answer = Answer(200, answer_bytes(document))
-    execution = _execution(execution_id, prepared, inputs, decision, state, draft.entry, answer)
-    ready_sql.insert(execution, using=using)
-    if order_id is not None:
-        fills = _write_orders(execution, order_id, prepared, inputs, decision, state, using)
-        if inputs.placing is not None:
-            answer = _with_orders(answer, document, execution, using)
-        else:
-            answer = replace(answer, fills=tuple(fills))
-    _write_account(decision, state, draft.entry.sequence, using)
-    _write_repeat_latch(inputs, decision, state, draft.entry.sequence, using)
-    push_down(
-        inputs,
-        decision,
-        window_start_order=state.account.window_start_order,
-        sequence=draft.entry.sequence,
-        using=using,
-    )
-    _keep_answer(request, answer, ints.ts_ms, using)
-    audit.audit_write(draft)
+    with statements.together(using=using):
+        execution = _execution(execution_id, prepared, inputs, decision, state, draft.entry, answer)
+        ready_sql.insert(execution, using=using)
+        if order_id is not None:
+            fills = _write_orders(execution, order_id, prepared, inputs, decision, state, using)
+            if inputs.placing is not None:
+                answer = _with_orders(answer, document, execution, using)
+            else:
+                answer = replace(answer, fills=tuple(fills))
+        _write_account(decision, state, draft.entry.sequence, using)
+        _write_repeat_latch(inputs, decision, state, draft.entry.sequence, using)
+        push_down(
+            inputs,
+            decision,
+            window_start_order=state.account.window_start_order,
+            sequence=draft.entry.sequence,
+            using=using,
+        )
+        _keep_answer(request, answer, ints.ts_ms, using)
+        audit.audit_write(draft)
     return answer
 
 
@@ -210,7 +212,7 @@ def _with_orders(answer: Answer, document: dict[str, Any], execution: Execution,
     """The answer with the orders as they are now: they go on, and what was answered to a key must not."""
     orders = documents_of(execution, using=using)
     execution.answer = answer_bytes({**document, "orders": orders})
-    execution.save(using=using, update_fields=["answer"])
+    ready_sql.update(execution, using=using)
     return replace(answer, body=execution.answer)
 
 
@@ -285,4 +287,4 @@ def _write_repeat_latch(
     if decision.ints.is_repeat_tripped:
         row = state.position(inputs.symbol)
         row.repeat_latch_sequence = sequence
-        row.save(using=using)
+        ready_sql.save(row, using=using)

@@ -103,9 +103,12 @@ def require_outside_transaction(using: str) -> None:
 def _shared_lock(using: str) -> Iterator[Passage]:
     if connections[using].vendor == "postgresql":
         with transaction.atomic(using=using):
-            statements.run("SELECT pg_advisory_xact_lock(%s)", (TURN_KEY,), using=using)
-            statements.run("SELECT pg_advisory_xact_lock_shared(%s)", (ADVISORY_KEY,), using=using)
-            yield Passage(_row_reason(using))
+            # One way to the server and back for all three; each of them sees what the one before it waited for.
+            with statements.together(using=using):
+                statements.run("SELECT pg_advisory_xact_lock(%s)", (TURN_KEY,), using=using)
+                statements.run("SELECT pg_advisory_xact_lock_shared(%s)", (ADVISORY_KEY,), using=using)
+                passage = Passage(_row_reason(using))
+            yield passage
         return
     with _locked(TURN_FILE, fcntl.LOCK_EX, TURN_POLL_S):
         with _locked(GATE_FILE, fcntl.LOCK_SH):
