@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import struct
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -39,15 +38,16 @@ class Shared:
     """Integers that forked processes share. Reading and adding are not one step: the desk's own lock must make them."""
 
     def __init__(self, *values: int) -> None:
-        self._memory = mmap.mmap(-1, 8 * len(values))
+        # Written whole by a memoryview; struct.pack_into writes zeros first, and others would read them.
+        self._memory = memoryview(mmap.mmap(-1, 8 * len(values))).cast("q")
         for number, value in enumerate(values):
             self[number] = value
 
     def __getitem__(self, number: int) -> int:
-        return int(struct.unpack_from("q", self._memory, 8 * number)[0])
+        return self._memory[number]
 
     def __setitem__(self, number: int, value: int) -> None:
-        struct.pack_into("q", self._memory, 8 * number, value)
+        self._memory[number] = value
 
 
 clock = Shared(BASE_MS)
