@@ -14,7 +14,7 @@ def main() -> None:
     if len(sys.argv) > 1 and not {"-h", "--help", "help", "--version"} & set(sys.argv[1:]):
         from tradedesk.compiling import kernels_compiled
 
-        kernels_compiled(lambda line: print(line, file=sys.stderr, flush=True))
+        kernels_compiled()
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ os.environ["TRADEDESK_VAR"] = _VAR
 # Kernels are keyed by the hash of their sources, so tests may share them with the desk of this checkout.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / "var" / "kernels" / engine_hash()))
 # Before Django imports the engine, by the two processes that fill an empty cache for the desk.
-kernels_compiled(lambda line: print(line, file=sys.stderr, flush=True))
+kernels_compiled()
 
 
 def pytest_unconfigure() -> None:

@@ -21,7 +21,12 @@ from tradedesk.env import BASE_DIR
 _SECOND_HALF = "import apps.engine.regime, tradedesk.warm; tradedesk.warm.warm_second_half()"
 
 
-def kernels_compiled(say: Callable[[str], None]) -> None:
+def to_stderr(line: str) -> None:
+    """Progress goes where it disturbs nobody who reads the answer of a command."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def kernels_compiled(say: Callable[[str], None] = to_stderr) -> None:
     """Compile what the cache lacks, telling what is done. A failure is told as well; then kernels compile when used."""
     # Some kernels are compiled as soon as they are imported, so files in the folder prove nothing.
     marker = Path(os.environ["NUMBA_CACHE_DIR"]) / "complete"

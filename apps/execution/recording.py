@@ -84,27 +84,25 @@ def decision_record(
         request_id=request.request_id,
     )
     answer = Answer(200, answer_bytes(document))
+    execution = _execution(execution_id, prepared, inputs, decision, state, draft.entry, answer)
     with statements.together(using=using):
-        execution = _execution(execution_id, prepared, inputs, decision, state, draft.entry, answer)
         ready_sql.insert(execution, using=using)
         if order_id is not None:
             fills = _write_orders(execution, order_id, prepared, inputs, decision, state, using)
-            if inputs.placing is not None:
-                answer = _with_orders(answer, document, execution, using)
-            else:
-                answer = replace(answer, fills=tuple(fills))
-        _write_account(decision, state, draft.entry.sequence, using)
-        _write_repeat_latch(inputs, decision, state, draft.entry.sequence, using)
-        push_down(
-            inputs,
-            decision,
-            window_start_order=state.account.window_start_order,
-            sequence=draft.entry.sequence,
-            using=using,
-        )
+            placed = inputs.placing is not None
+            answer = _with_orders(answer, document, execution, using) if placed else replace(answer, fills=tuple(fills))
+        _write_effects(inputs, decision, state, draft.entry.sequence, using)
         _keep_answer(request, answer, ints.ts_ms, using)
         audit.audit_write(draft)
     return answer
+
+
+def _write_effects(inputs: DecisionInputs, decision: Decision, state: AccountState, sequence: int, using: str) -> None:
+    """What a decision changes of the account, its latches, and what risk shows."""
+    _write_account(decision, state, sequence, using)
+    _write_repeat_latch(inputs, decision, state, sequence, using)
+    window_start = state.account.window_start_order
+    push_down(inputs, decision, window_start_order=window_start, sequence=sequence, using=using)
 
 
 def _execution(

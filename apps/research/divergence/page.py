@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.template.loader import render_to_string
-from django.utils.safestring import mark_safe
 
 from apps.dashboard.detail import Cell, Table
 from apps.dashboard.formats import date_time, number, percent, tone
@@ -21,8 +16,8 @@ from apps.research.divergence.result import Difference, Divergence
 from apps.research.divergence.words import outcome_words
 from apps.research.report.charts import Chart, line_chart
 from apps.research.report.lists import shown_of
+from apps.research.report.standalone import standalone_page
 
-ROOT = Path(settings.BASE_DIR)
 SHOWN = 500
 MEANINGS = {
     "data": "A bar came late, was doubted or revised, or the price was too old.",
@@ -36,28 +31,20 @@ MEANINGS = {
 
 def divergence_page(found: Divergence, symbol: str = "") -> str:
     """The whole page as text."""
-    script = (ROOT / "templates" / "research" / "report.js").read_text(encoding="utf-8")
-    styles = [ROOT / "static" / "tokens.css", ROOT / "templates" / "research" / "report.css"]
     span, kept = found.span, [one for one in found.differences if symbol in {"", one.symbol}]
     total = sum(money for _, money in found.by_cause(symbol).values())
-    return render_to_string(
-        "research/divergence.html",
-        {
-            "title": f"Live against backtest{', ' + symbol if symbol else ''}",
-            "window": f"{date_time(span.first_ms)[:16]} to {date_time(span.end_ms)[:16]} UTC",
-            "styles": [mark_safe(path.read_text(encoding="utf-8")) for path in styles],
-            "script": mark_safe(script),
-            "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            "version": settings.VERSION,
-            "verdict": _verdict(total, len(kept)),
-            "tiles": _tiles(found, total, len(kept)),
-            "chart": _chart(found),
-            "causes": _causes(found, symbol),
-            "differences": _differences(kept),
-            "differences_note": shown_of(SHOWN, len(kept), "differences, the oldest first"),
-            "data": _data(found, symbol),
-        },
-    )
+    context = {
+        "title": f"Live against backtest{', ' + symbol if symbol else ''}",
+        "window": f"{date_time(span.first_ms)[:16]} to {date_time(span.end_ms)[:16]} UTC",
+        "verdict": _verdict(total, len(kept)),
+        "tiles": _tiles(found, total, len(kept)),
+        "chart": _chart(found),
+        "causes": _causes(found, symbol),
+        "differences": _differences(kept),
+        "differences_note": shown_of(SHOWN, len(kept), "differences, the oldest first"),
+        "data": _data(found, symbol),
+    }
+    return standalone_page("research/divergence.html", context, has_script=True)
 
 
 def _verdict(total: int, n: int) -> Cell:

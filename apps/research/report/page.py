@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
 from typing import Any
-
-from django.conf import settings
-from django.template.loader import render_to_string
-from django.utils.safestring import mark_safe
 
 from apps.dashboard.detail import Cell
 from apps.dashboard.formats import date_time, decimal_e8, number, percent, pretty_json, tone
@@ -18,9 +11,9 @@ from apps.research.backtests.outcome import quote_of
 from apps.research.report import figure_rows, lists
 from apps.research.report.assumptions import assumptions
 from apps.research.report.charts import Chart, line_chart, ribbon
+from apps.research.report.standalone import standalone_page
 from apps.research.selectors import Backtest, told
 
-ROOT = Path(settings.BASE_DIR)
 REGIME_TONES = ("none", "up", "down", "calm", "wild")
 NO_CHOICE = -1
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "BTC", "ETH", "BNB")
@@ -28,29 +21,15 @@ QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "BTC", "ETH", "
 
 def report_page(run: Backtest) -> str:
     """The whole page as text."""
-    script = (ROOT / "templates" / "research" / "report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return render_to_string(
-        "research/report.html",
-        {
-            "run": run,
-            "styles": [mark_safe(text) for text in _styles()],
-            "script": mark_safe(script),
-            "script_hash": digest,
-            "version": settings.VERSION,
-            **_head(run),
-            **_charts(run),
-            **_tables(run),
-            "assumptions": assumptions(run),
-            "parameters": pretty_json(told(run.parameters)),
-        },
-    )
-
-
-def _styles() -> list[str]:
-    """The dashboard's colors, then the page's own rules."""
-    paths = (ROOT / "static" / "tokens.css", ROOT / "templates" / "research" / "report.css")
-    return [path.read_text(encoding="utf-8") for path in paths]
+    context = {
+        "run": run,
+        **_head(run),
+        **_charts(run),
+        **_tables(run),
+        "assumptions": assumptions(run),
+        "parameters": pretty_json(told(run.parameters)),
+    }
+    return standalone_page("research/report.html", context, has_script=True)
 
 
 def _head(run: Backtest) -> dict[str, Any]:

@@ -3,45 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.template.loader import render_to_string
-from django.utils.safestring import mark_safe
-
-from apps.dashboard.detail import Table
+from apps.dashboard.detail import Cell, Table
 from apps.dashboard.formats import date_time, number, pretty_json
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.research.report.charts import line_chart
+from apps.research.report.standalone import standalone_page
 from apps.research.validation.studies import joined_curves
 from apps.research.validation.study_text import chosen_text, summary_rows, with_error
 from apps.research.validation.trial_market import ORIGIN
 from apps.research.validation.walkforward import Outcome
 
-ROOT = Path(settings.BASE_DIR)
-
 
 def study_page(told: Mapping[str, Any], found: Outcome) -> str:
     """The whole page as text: one file without any address outside itself."""
     data = told["data"]
-    styles = (ROOT / "static" / "tokens.css", ROOT / "templates" / "research" / "report.css")
-    return render_to_string(
-        "research/walkforward.html",
-        {
-            "study": told,
-            "styles": [mark_safe(path.read_text(encoding="utf-8")) for path in styles],
-            "version": settings.VERSION,
-            "title": f"{told['policy']} on {data['symbol']} {data['interval']}",
-            "window": f"{date_time(data['first_ms'])[:16]} to {date_time(data['end_ms'])[:16]} UTC",
-            "is_simulated": data["origin"] == ORIGIN,
-            "verdict": _verdict(told["summary"]),
-            "folds": _folds(told),
-            "summary": Table(["Figure", "Value>"], [list(row) for row in summary_rows(told["summary"])]),
-            "chart": _chart(told, found),
-            "parameters": pretty_json(told["parameters"]),
-        },
-    )
+    context = {
+        "study": told,
+        "title": f"{told['policy']} on {data['symbol']} {data['interval']}",
+        "window": f"{date_time(data['first_ms'])[:16]} to {date_time(data['end_ms'])[:16]} UTC",
+        "is_simulated": data["origin"] == ORIGIN,
+        "verdict": Cell(_verdict(told["summary"])),
+        "folds": _folds(told),
+        "summary": Table(["Figure", "Value>"], [list(row) for row in summary_rows(told["summary"])]),
+        "chart": _chart(told, found),
+        "parameters": pretty_json(told["parameters"]),
+    }
+    return standalone_page("research/walkforward.html", context, has_script=False)
 
 
 def _verdict(summary: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.db import OperationalError, ProgrammingError
 from apps.engine.errors import DataError, IntegrityBreach, InvalidInput
 from apps.marketdata.exchange.intervals import interval_ms
 from apps.research.backtests.history import History, Window, history_file, history_stored
+from apps.research.backtests.request import BacktestRequest, Ruleset, request_check, request_default, ruleset
 from apps.research.validation.trial_market import trial_history
 from apps.web.values import parse_time
 
@@ -82,6 +84,15 @@ def values_asked(options: dict[str, Any]) -> dict[str, float]:
         except ValueError as error:
             raise InvalidInput(f"{number!r} is not a number", field="param") from error
     return values
+
+
+def desk_asked(history: History, options: dict[str, Any]) -> tuple[BacktestRequest, Ruleset]:
+    """A backtest of the whole desk over these bars, deciding every --horizon bars. Raises InvalidInput."""
+    request = request_default(history.symbol, history.interval)
+    if options["horizon"] is not None:
+        request = replace(request, horizon_bars=options["horizon"])
+    request_check(request)
+    return request, ruleset(request, history.filters)
 
 
 def require_whole(value: int, low: int, high: int, name: str) -> None:

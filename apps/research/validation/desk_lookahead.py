@@ -14,11 +14,10 @@ from apps.engine.run import RunResult
 from apps.engine.values import Bars, IntArray1d
 from apps.research.backtests.history import History
 from apps.research.backtests.request import BacktestRequest, Ruleset
-from apps.research.validation.desk_run import desk_run
+from apps.research.validation.desk_run import DESK, desk_run
 from apps.research.validation.lookahead import CUTS, Leak, LookaheadReport, cut_points
 from apps.research.validation.trial_market import another_future
 
-DESK = "desk"
 CHECKS = ("arrival", "prefix", "future")
 # What a decision is before its order meets the next bar.
 BEFORE_FILL = ("arm", "base_e8", "target_lots", "mark_ticks", "position_before_lots", "cash_before_e8")

@@ -9,6 +9,8 @@ from apps.engine.run import RunResult, run
 from apps.engine.values import Bars
 from apps.research.backtests.request import BacktestRequest, Ruleset
 
+DESK = "desk"  # asked for instead of a policy
+
 
 def desk_run(bars: Bars, request: BacktestRequest, rules: Ruleset) -> RunResult:
     """Decisions and equity of a desk that knows nothing before the first of these bars."""

@@ -15,10 +15,9 @@ from apps.engine.run import RunResult
 from apps.engine.values import Array1d, Array2d
 from apps.research.backtests.history import History
 from apps.research.backtests.request import BacktestRequest, Ruleset
-from apps.research.validation.desk_run import desk_run
+from apps.research.validation.desk_run import DESK, desk_run
 from apps.research.validation.startup import SHARE, StartupReport, Verdict, judged, reach_of, start_points
 
-DESK = "desk"
 STARTS = 60
 LENGTHS = (199, 499, 999, 1999, 2999, 4999, 7999)
 # Of the total variation distance: the mass of choices that would be others.

@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from apps.research.backtests.history import History
-from apps.research.backtests.request import request_check, request_default, ruleset
 from apps.research.progress import ProgressBar
 from apps.research.validation.asked import (
     FOUND_EXIT,
     add_bar_arguments,
+    desk_asked,
     history_asked,
     require_whole,
     told_errors,
     told_history,
     values_asked,
 )
-from apps.research.validation.desk_lookahead import DESK, lookahead_desk
+from apps.research.validation.desk_lookahead import lookahead_desk
+from apps.research.validation.desk_run import DESK
 from apps.research.validation.lookahead import CHECKS, CUTS, LookaheadReport, lookahead_policy
 from apps.research.validation.policy_process import PolicyHost
 from apps.web.values import iso_ms
@@ -67,11 +68,7 @@ class Command(BaseCommand):
                 ]
 
     def _desk(self, history: History, options: dict[str, Any]) -> list[LookaheadReport]:
-        request = request_default(history.symbol, history.interval)
-        if options["horizon"] is not None:
-            request = replace(request, horizon_bars=options["horizon"])
-        request_check(request)
-        rules, cuts = ruleset(request, history.filters), options["cuts"]
+        (request, rules), cuts = desk_asked(history, options), options["cuts"]
         with self._progress(history.bars.n * (1 + cuts * 3 // 2), options) as progress:
             return [
                 lookahead_desk(

@@ -6,26 +6,27 @@ import json
 import math
 import sys
 from argparse import ArgumentParser
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from apps.engine.errors import InvalidInput
 from apps.research.backtests.history import History
-from apps.research.backtests.request import request_check, request_default, ruleset
 from apps.research.progress import ProgressBar
 from apps.research.validation import desk_startup, startup
 from apps.research.validation.asked import (
     FOUND_EXIT,
     add_bar_arguments,
+    desk_asked,
     history_asked,
     require_whole,
     told_errors,
     told_history,
     values_asked,
 )
-from apps.research.validation.desk_startup import DESK, startup_desk
+from apps.research.validation.desk_run import DESK
+from apps.research.validation.desk_startup import startup_desk
 from apps.research.validation.policy_process import PolicyHost
 from apps.research.validation.startup import SHARE, SLACK, AtLength, StartupReport, startup_policy
 
@@ -78,11 +79,7 @@ class Command(BaseCommand):
                 ]
 
     def _desk(self, history: History, settings: dict[str, Any], options: dict[str, Any]) -> list[StartupReport]:
-        request = request_default(history.symbol, history.interval)
-        if options["horizon"] is not None:
-            request = replace(request, horizon_bars=options["horizon"])
-        request_check(request)
-        rules = ruleset(request, history.filters)
+        request, rules = desk_asked(history, options)
         total = history.bars.n + settings["starts"] * desk_startup.LENGTHS[-1]
         with self._progress(total, options) as progress:
             return [startup_desk(history, request, rules, progress=progress.advance, **settings)]
