@@ -16,7 +16,7 @@ ROOT = Path(settings.BASE_DIR)
 
 
 def standalone_page(template: str, context: Mapping[str, Any], *, has_script: bool) -> str:
-    """The whole page as text. `template` extends research/page.html."""
+    """The whole page as text. `template` extends research/standalone.html."""
     # The dashboard's colors, then the page's own rules.
     styles = [_read("static", "tokens.css"), _read("templates", "research", "report.css")]
     common: dict[str, Any] = {"styles": [mark_safe(style) for style in styles], "version": settings.VERSION}
