@@ -120,11 +120,16 @@ class Autopilot:
             self.fold_bar(symbol, bar)
 
     def fold_bar(self, symbol: str, bar: Bars) -> None:
-        """Fold one bar; a grid bar makes a decision due, and any bar ends what was due before it."""
+        """Fold one bar; a grid bar makes a decision due, and any bar ends what was due before it.
+
+        The decision right after a start is of the newest bar: one that closes while it waits takes its place.
+        """
+        is_first_due = symbol in self._first and symbol in self.due
         view = self._keep(symbol, self.folds[symbol].advance(bar))
         self.closes[symbol] = (int(bar.open_time_ms[0]), int(bar.close_e8[0]))
-        self.due.discard(symbol)
-        self._first.discard(symbol)
+        if view.is_grid or not is_first_due:
+            self._first.discard(symbol)
+            self.due.discard(symbol)
         if view.is_grid:
             self.due.add(symbol)
 

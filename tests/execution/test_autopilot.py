@@ -174,6 +174,32 @@ def test_the_first_decision_comes_right_after_the_start(market: LiveMarket) -> N
     assert EquityPoint.objects.get().ts_ms == CLOSED_MS
 
 
+def test_a_bar_that_closes_while_the_first_decision_waits_takes_its_place(market: LiveMarket) -> None:
+    """A desk started just before the end of a minute must not wait for its grid, of which bar 0 is the last."""
+
+    def closes(number: int) -> None:
+        market.later(opened(number + 1) + 500 - market.view.now_ms())
+        for symbol in SYMBOLS:
+            arrive(number, symbol)
+
+    market.pause()
+    closes(0)
+    autopilot = Autopilot()
+    autopilot.warm()
+    for number in (1, 2):
+        closes(number)
+        autopilot.step()
+        assert not Execution.objects.exists(), "the prices are old"
+    market.tick()
+    autopilot.step()
+    closes(3)
+    market.tick()
+    autopilot.step()
+    assert not View.objects.filter(bar_open_ms__gt=opened(0), is_grid=True).exists()
+    rows = Execution.objects.order_by("symbol").values_list("symbol", "bar_open_ms", "attempt")
+    assert list(rows) == [(symbol, opened(2), 0) for symbol in SYMBOLS]
+
+
 def test_it_does_not_decide_twice_on_one_bar_after_a_restart(market: LiveMarket) -> None:
     for _ in range(3):
         autopilot = Autopilot()
